@@ -1,0 +1,173 @@
+"""The directory: the small versioned document that tells application code where everything is.
+
+Written by the supervisor (atomically), read and watched by the SDK. Data types and their JSON form;
+it never connects to anything. It holds no secret, only the paths of the files that do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+from millions.errors import DirectoryError
+
+if TYPE_CHECKING:
+    import os
+
+FORMAT = 1
+"""Version of the document's shape; a reader refuses a newer one."""
+
+ENVIRONMENT_VARIABLE = "MILLIONS_DIRECTORY"
+"""Names the directory document of the stack that a process belongs to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where one server answers: an IPv4 address and a TCP port."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One PostgreSQL cluster: its primary, and replicas that may answer reads."""
+
+    name: str
+    primary: Endpoint
+    replicas: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabasePlace:
+    """Where the SQL database is. `password_file` holds the password of `user` and nothing else.
+
+    `pool_size` bounds the connections that one process opens to one shard.
+    """
+
+    shards: tuple[Shard, ...]
+    name: str
+    user: str
+    password_file: str
+    pool_size: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePlace:
+    """The cache: `memory_mib` in the process; `servers` is empty in the embedded form."""
+
+    memory_mib: int = 64
+    servers: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorePlace:
+    """The NoSQL store; no `servers` means the table in PostgreSQL."""
+
+    servers: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TasksPlace:
+    """Who runs tasks: web processes when `embedded`; `concurrency` tasks at once in each."""
+
+    embedded: bool = True
+    concurrency: int = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesPlace:
+    """Where uploads live: `folder` in the embedded form; `max_mib` bounds one file."""
+
+    folder: str
+    max_mib: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetsPlace:
+    """Static assets: hashed files in `folder` with `manifest.json`, published below `base_url`."""
+
+    folder: str = ""
+    base_url: str = "/assets/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebPlace:
+    """How the web tier answers: `secure` cookies where clients use HTTPS; bounds of a request."""
+
+    secure: bool = False
+    max_body_mib: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """The whole document. `epoch` rises with every change; `secret_file` signs what we give out."""
+
+    epoch: int
+    stack: str
+    release: str
+    secret_file: str
+    database: DatabasePlace
+    files: FilesPlace
+    cache: CachePlace = field(default_factory=CachePlace)
+    store: StorePlace = field(default_factory=StorePlace)
+    tasks: TasksPlace = field(default_factory=TasksPlace)
+    assets: AssetsPlace = field(default_factory=AssetsPlace)
+    web: WebPlace = field(default_factory=WebPlace)
+    format: int = FORMAT
+
+    def text(self) -> str:
+        """The document as JSON, stable for equal directories."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True) + "\n"
+
+
+def parse(text: str, *, source: str = "directory") -> Directory:
+    """Read a document. Raise DirectoryError when it is not whole, not ours, or newer."""
+    try:
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise TypeError(f"expected an object, found {type(document).__name__}")
+        if int(document.get("format", 0)) > FORMAT:
+            raise DirectoryError(
+                cannot=f"read {source}",
+                because=f"its format is {document['format']}, this program reads up to {FORMAT}",
+                try_="run the same version of millions in the application and on the command line",
+            )
+        directory: Directory = _build(Directory, document)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DirectoryError(
+            cannot=f"read {source}", because=str(error), try_="millions up, which writes it anew"
+        ) from error
+    return directory
+
+
+def read(path: str | os.PathLike[str]) -> Directory:
+    """Read the document at `path` (blocking). Raise DirectoryError when it cannot be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DirectoryError(
+            cannot=f"read {path}", because=error.strerror or str(error), try_="millions up"
+        ) from error
+    return parse(text, source=str(path))
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """Turn plain JSON into `kind`: a dataclass, a tuple of something, or a scalar."""
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise TypeError(f"expected an object, found {value!r}")
+        hints = get_type_hints(kind)
+        known = {name: _build(hints[name], value[name]) for name in hints if name in value}
+        return kind(**known)  # type: ignore[operator]  # a dataclass is a type here
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise TypeError(f"expected a list, found {value!r}")
+        item = get_args(kind)[0]
+        return tuple(_build(item, each) for each in value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise TypeError(f"expected {kind.__name__}, found {value!r}")
+    return value

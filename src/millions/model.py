@@ -1,0 +1,145 @@
+"""What the control path talks about: units, what was observed of them, and actions.
+
+Data only; no policy, no calls.
+
+Source: the split of desired / observed / actions follows docker/compose `pkg/compose/plan.go` and
+nomad `scheduler/reconciler`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum
+
+REVISION_HEX_DIGITS = 12
+"""Enough that two revisions of one unit never collide in a stack's life (48 bits)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A TCP address: an IPv4 host and a port (0 to 65535)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file rendered for a unit: `path` is relative to the unit's folder, `mode` as for chmod."""
+
+    path: str
+    content: str
+    mode: int = 0o600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How a unit is asked whether it is ready: connect, send bytes, compare the first answered.
+
+    It becomes ready after `rise` good answers in a row and unready after `fall` bad ones: that is
+    its hysteresis. A unit that was never ready `within_s` seconds after its start has failed.
+    """
+
+    address: Address
+    send: bytes = b""
+    expect: bytes = b""
+    interval_s: float = 1.0
+    timeout_s: float = 2.0
+    rise: int = 1
+    fall: int = 3
+    within_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopStep:
+    """Send `signal` (its name, such as SIGTERM), then wait at most `wait_s` seconds."""
+
+    signal: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """A command that must have succeeded once before the unit starts: initdb, a migration.
+
+    It counts as done when a marker for `key` exists in the unit's folder; the runtime writes it
+    after exit status 0. A changed `key` makes it run again.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    key: str
+    timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds that the kernel holds for each process of a unit."""
+
+    open_files: int = 8192
+    memory_mib: int | None = None
+    log_mib: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One process of a tier at one private address, as it should be.
+
+    `command`, `environment` and `files` may hold the placeholders {folder} (the unit's working
+    folder), {data} (its data folder, only where `holds_data`), {run} (the stack's folder for
+    sockets), {secrets} (the stack's secrets folder) and {directory} (the directory document).
+    `public` is bound by the supervisor, inherited by the unit as file descriptor 3, and handed from
+    one revision to the next; `handover` says that the next revision starts and becomes ready before
+    this one is drained. `needs` are names of units that must be ready first.
+    """
+
+    name: str
+    tier: str
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+    working_folder: str = ""
+    files: tuple[File, ...] = ()
+    address: Address | None = None
+    public: Address | None = None
+    probe: Probe | None = None
+    prepare: tuple[Preparation, ...] = ()
+    stop: tuple[StopStep, ...] = (StopStep(signal="SIGTERM", wait_s=10.0),)
+    needs: tuple[str, ...] = ()
+    holds_data: bool = False
+    handover: bool = False
+    release: str = ""
+    limits: Limits = field(default_factory=Limits)
+    revision: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        """Compute `revision`: equal exactly when nothing that the process would notice differs."""
+        said = repr(
+            (
+                self.command,
+                self.environment,
+                self.working_folder,
+                self.files,
+                self.address,
+                self.public,
+                self.prepare,
+                self.release,
+                self.limits,
+                self.holds_data,
+            )
+        )
+        digest = hashlib.sha256(said.encode()).hexdigest()[:REVISION_HEX_DIGITS]
+        object.__setattr__(self, "revision", digest)
+
+
+class Phase(Enum):
+    """Where one process of a unit stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    UNREADY = "unready"
+    STOPPING = "stopping"
+    EXITED = "exited"

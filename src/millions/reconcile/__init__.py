@@ -1,0 +1,1 @@
+"""What decides. Pure: desired and observed in, actions with causes out."""

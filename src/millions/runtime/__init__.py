@@ -1,0 +1,1 @@
+"""This machine: observing it, acting on it, and the loop between. It holds no policy."""

@@ -1,0 +1,1 @@
+"""What application code imports: one module a noun. It never imports the control path."""

@@ -1,0 +1,1 @@
+"""One file a tier. Pure: settings in, units and directory entries out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,9 +33,9 @@ async def eventually(
         last: object
         try:
             answer = check()
-            value = (await answer) if inspect.isawaitable(answer) else cast("T", answer)
+            value: Any = (await answer) if inspect.isawaitable(answer) else answer
             if value:
-                return value
+                return cast("T", value)
             last = value
         except Exception as error:  # noqa: BLE001  # whatever it is, it is said at the end
             last = error

@@ -87,7 +87,7 @@ class EmbeddedPostgres:
     folder: Path
     port: int = 0
     password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[Any] | None = None
 
     @property
     def data(self) -> Path:

@@ -92,15 +92,18 @@ class Unit:
     `command`, `environment` and `files` may hold the placeholders {folder} (the unit's working
     folder), {data} (its data folder, only where `holds_data`), {run} (the stack's folder for
     sockets), {secrets} (the stack's secrets folder) and {directory} (the directory document).
-    `public` is bound by the supervisor, inherited by the unit as file descriptor 3, and handed from
+    `secret_environment` pairs the name of a variable with the name of a secret file, which is read
+    when the process starts. `public` is bound by the supervisor, inherited by the unit as file descriptor 3, and handed from
     one revision to the next; `handover` says that the next revision starts and becomes ready before
-    this one is drained. `needs` are names of units that must be ready first.
+    this one is drained. Both run for a while, so the port after that of `address` is reserved for
+    such a unit too. `needs` are names of units that must be ready first.
     """
 
     name: str
     tier: str
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
+    secret_environment: tuple[tuple[str, str], ...] = ()
     working_folder: str = ""
     files: tuple[File, ...] = ()
     address: Address | None = None
@@ -121,6 +124,7 @@ class Unit:
             (
                 self.command,
                 self.environment,
+                self.secret_environment,
                 self.working_folder,
                 self.files,
                 self.address,

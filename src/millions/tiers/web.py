@@ -1,0 +1,153 @@
+"""Web: the application itself, behind its public address.
+
+Runs: `python -m millions.sdk.server`, one process; a new revision takes the socket over.
+Gives: `web` and `assets` of the directory.
+Source: the inherited listening socket of nginx's and gunicorn's upgrades.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from pydantic import field_validator
+
+from millions.directory import AssetsPlace, WebPlace
+from millions.model import Address, Limits, Preparation, Probe, StopStep, Unit
+from millions.settings import Table, setting
+from millions.tiers import addresses
+from millions.tiers.kind import Context, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INDEX = 1
+PRIVATE_PORT = 8000
+"""For /metrics and /readyz; the next port is for the revision that takes over."""
+
+AFTER_DRAIN_S = 10.0
+"""What the shutdown of the application's own lifespan may take after the last request."""
+
+KILLED_WITHIN_S = 5.0
+ASK_READINESS = b"GET /readyz HTTP/1.1\r\nHost: millions\r\nConnection: close\r\n\r\n"
+
+
+class Web(Table):
+    """The web server, which runs your application."""
+
+    listen: str = setting(
+        "127.0.0.1:8000",
+        "Address and port that people connect to; 0.0.0.0 stands for every address of this server.",
+    )
+    secure: bool = setting(
+        default=False,
+        sentence="Whether people reach it by HTTPS (something before it ends TLS), so that cookies "
+        "are sent over HTTPS only.",
+    )
+    max_body_mib: int = setting(
+        64, "The largest request that is accepted.", unit="MiB", bounds=(1, 10_240)
+    )
+    start_within_s: int = setting(
+        60,
+        "How long a new release may take until it is ready; one that takes longer has failed.",
+        unit="seconds",
+        bounds=(1, 3_600),
+    )
+    drain_s: int = setting(
+        30,
+        "How long requests in flight may go on after a newer release has taken over.",
+        unit="seconds",
+        bounds=(1, 3_600),
+    )
+    open_files: int = setting(
+        8_192,
+        "How many files and connections the web process may have open.",
+        bounds=(256, 1_048_576),
+    )
+    log_mib: int = setting(
+        64, "How much of its log is kept on the disk.", unit="MiB", bounds=(1, 10_240)
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        addresses.listen(value)
+        return value
+
+
+def units(context: Context) -> tuple[Unit, ...]:
+    """One web process."""
+    web, app, places = context.table("web", Web), context.app, context.places
+    private = addresses.private(places.network, INDEX, 1, PRIVATE_PORT)
+    unit = Unit(
+        name="web.1",
+        tier="web",
+        command=(places.python, "-m", "millions.sdk.server", app.web),
+        environment=_environment(context),
+        secret_environment=places.secret_files,
+        working_folder=places.release_folder,
+        address=private,
+        public=addresses.listen(web.listen),
+        probe=_probe(private, web),
+        prepare=_migration(context),
+        stop=(
+            StopStep(signal="SIGTERM", wait_s=web.drain_s + AFTER_DRAIN_S),
+            StopStep(signal="SIGKILL", wait_s=KILLED_WITHIN_S),
+        ),
+        needs=("database.1",),
+        handover=True,
+        release=places.release,
+        limits=Limits(open_files=web.open_files, log_mib=web.log_mib),
+    )
+    return (unit,)
+
+
+def gives(context: Context) -> Mapping[str, Any]:
+    """How it answers, and where the built assets are."""
+    web = context.table("web", Web)
+    return {
+        "web": WebPlace(secure=web.secure, max_body_mib=web.max_body_mib),
+        "assets": AssetsPlace(folder=context.places.assets_folder),
+    }
+
+
+def _environment(context: Context) -> tuple[tuple[str, str], ...]:
+    web, app, places = context.table("web", Web), context.app, context.places
+    own = {
+        "PATH": places.path,
+        "PYTHONPATH": places.release_folder,
+        "PYTHONUNBUFFERED": "1",
+        "MILLIONS_TASKS": app.tasks,
+        "MILLIONS_DRAIN_S": str(web.drain_s),
+        "MILLIONS_STARTED_WITH": context.started_with,
+    }
+    return tuple({**own, **app.environment}.items())
+
+
+def _probe(private: Address, web: Web) -> Probe:
+    return Probe(
+        address=private,
+        send=ASK_READINESS,
+        expect=b"HTTP/1.1 200",
+        within_s=web.start_within_s,
+    )
+
+
+def _migration(context: Context) -> tuple[Preparation, ...]:
+    app = context.app
+    if not app.migrate:
+        return ()
+    command = tuple(shlex.split(app.migrate))
+    key = f"{context.places.release} {app.migrate}"
+    return (Preparation(name="migrate", command=command, key=key, timeout_s=app.migrate_within_s),)
+
+
+TIER = Tier(
+    name="web",
+    index=INDEX,
+    rung=1,
+    settings=Web,
+    units=units,
+    gives=gives,
+    secrets=("signing",),
+)

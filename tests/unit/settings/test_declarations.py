@@ -1,0 +1,118 @@
+"""One declaration per setting: what is declared is complete, read back, and changes something."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from millions import stack
+from millions.settings import Declared, Table, declared, pages
+from millions.settings.app import App, SecretReference
+from millions.settings.toml import literal
+from millions.tiers import tiers
+from millions.tiers.kind import Engine, Places
+
+TABLES: dict[str, type[Table]] = {"app": App} | {each.name: each.settings for each in tiers()}
+ALL = [
+    pytest.param(name, setting, id=f"{name}.{setting.key}")
+    for name, kind in TABLES.items()
+    for setting in declared(kind)
+]
+REQUIRED = {"name": "photos", "web": "photos.web:app"}
+OTHER_VALUES = {
+    "name": "pictures",
+    "web": "pictures.web:app",
+    "tasks": "photos.tasks",
+    "migrate": "alembic upgrade head",
+    "environment": {"LANGUAGE": "en"},
+    "listen": "127.0.0.1:8001",
+    "secure": True,
+}
+NOT_IN_UNITS = {
+    "static": "read when a release is made",
+    "exclude": "read when a release is made",
+    "secrets": "files of the places",
+    "bin": "the engine of the places",
+}
+PLACES = Places(
+    network=7,
+    python="/venv/bin/python",
+    path="/venv/bin:/usr/bin",
+    release="r1-00000000",
+    release_folder="/state/releases/r1-00000000",
+    secrets_folder="/state/secrets",
+    files_folder="/state/files",
+    engines=(Engine(name="postgresql", folder="/pg/bin", major=18),),
+)
+
+
+def outcome(values: dict[str, dict[str, Any]]) -> tuple[Any, ...]:
+    """The units and the directory of a stack file with these values."""
+    tables = {"app": REQUIRED} | {
+        name: (REQUIRED if name == "app" else {}) | table for name, table in values.items()
+    }
+    lines = [
+        f"[{name}]\n" + "".join(f"{key} = {literal(value)}\n" for key, value in table.items())
+        for name, table in tables.items()
+    ]
+    read = stack.parse("\n".join(lines))
+    return stack.units(read, PLACES), stack.directory(read, PLACES, epoch=1)
+
+
+@pytest.mark.parametrize(("name", "setting"), ALL)
+def test_every_setting_has_a_sentence_and_words_for_its_type(name: str, setting: Declared) -> None:
+    assert setting.sentence.endswith(".")
+    assert "something else" not in setting.type_words
+    assert setting.unit or setting.lowest is None or setting.key in {"concurrency", "open_files"}
+
+
+@pytest.mark.parametrize(("name", "setting"), ALL)
+def test_every_setting_changes_the_units_or_the_directory(name: str, setting: Declared) -> None:
+    if setting.key in NOT_IN_UNITS:
+        return
+    if setting.lowest is not None:
+        migrate = {"migrate": "alembic upgrade head"} if name == "app" else {}
+        one, other = ({setting.key: bound} | migrate for bound in (setting.lowest, setting.highest))
+    else:
+        one, other = {}, {setting.key: OTHER_VALUES[setting.key]}
+    assert outcome({name: one}) != outcome({name: other})
+
+
+@pytest.mark.parametrize(("name", "setting"), ALL)
+def test_a_setting_read_only_at_start_restarts_the_process(name: str, setting: Declared) -> None:
+    if setting.lowest is None or name == "app":
+        return
+    one, other = (
+        outcome({name: {setting.key: each}}) for each in (setting.lowest, setting.highest)
+    )
+    revisions = ([unit.revision for unit in units] for units, _ in (one, other))
+    probed_only = {"start_within_s"}
+    assert setting.key in probed_only or next(revisions) != next(revisions)
+
+
+def test_the_example_is_a_stack_file_that_reads() -> None:
+    text = pages.example(TABLES.items(), {"app": dict(REQUIRED)})
+    assert stack.parse(text).name == "photos"
+
+
+def test_the_example_with_every_setting_uncommented_reads() -> None:
+    text = pages.example(TABLES.items(), {"app": dict(REQUIRED)})
+    lines = [line.removeprefix("# ") if " = " in line else line for line in text.splitlines()]
+    document = tomllib.loads("\n".join(lines))
+    for name, kind in TABLES.items():
+        assert set(document[name]) == {each.key for each in declared(kind)}
+    stack.parse("\n".join(lines))
+
+
+def test_the_reference_names_every_setting() -> None:
+    text = pages.reference(TABLES.items())
+    for kind in TABLES.values():
+        for setting in declared(kind):
+            assert f"| `{setting.key}` |" in text
+
+
+def test_a_secret_is_referred_to_by_file_or_by_variable() -> None:
+    assert SecretReference(file="stripe.key").file == "stripe.key"
+    assert SecretReference(env="STRIPE_KEY").env == "STRIPE_KEY"

@@ -1,0 +1,224 @@
+"""`async with db.write(key)`: begin, hand out a session, commit or roll back, tell who must know.
+
+One block is one transaction. It never repeats the caller's code; `Database.run` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.util import greenlet_spawn
+
+from millions.errors import CommitUnknownError, UnavailableError
+from millions.sdk.driver import CHECKOUT_LIMIT_S, Outcome, Transaction
+from millions.sdk.retry import Fate, Patience, fate
+from millions.sdk.session import CommitWatcher, Session, call_all
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from millions.sdk.sharding import AnyKey
+
+
+class Block:
+    """The context manager that `db.write` and `db.read` return; used once."""
+
+    __slots__ = (
+        "_begin_sql",
+        "_connection",
+        "_engine",
+        "_key",
+        "_read_only",
+        "_session",
+        "_shard",
+        "_transaction",
+        "_watchers",
+    )
+
+    _connection: Connection
+    _session: Session
+    _transaction: Transaction
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        key: AnyKey,
+        *,
+        shard: str,
+        begin_sql: str,
+        read_only: bool,
+        watchers: tuple[CommitWatcher, ...],
+    ) -> None:
+        self._engine = engine
+        self._key = key
+        self._shard = shard
+        self._begin_sql = begin_sql
+        self._read_only = read_only
+        self._watchers = watchers
+
+    @property
+    def lost(self) -> bool:
+        """Whether the block's connection is gone."""
+        transaction: Transaction | None = getattr(self, "_transaction", None)
+        return transaction is not None and transaction.lost
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the transaction ended; OPEN before it began."""
+        transaction: Transaction | None = getattr(self, "_transaction", None)
+        return Outcome.OPEN if transaction is None else transaction.outcome
+
+    async def __aenter__(self) -> Session:
+        """Begin, holding on while the server restarts. Raise UnavailableError when it stays away."""
+        patience: Patience | None = None
+        while True:
+            try:
+                await greenlet_spawn(self._begin)
+            except NoConnectionError as error:
+                self._refuse_crowd(error)
+            except Exception as error:
+                if fate(error) is not Fate.LOST:
+                    raise
+                if patience is None:
+                    patience = Patience(doing=f"begin a transaction on {self._shard}")
+                await patience.pause(error)
+            else:
+                return self._session
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit when `error` is None, else roll back; then call the hooks of the outcome."""
+        if error is not None:
+            await self._undo()
+            return
+        try:
+            await self._finish()
+        except BaseException as failure:  # whatever it is, it decides nothing before the outcome
+            if self._transaction.outcome is not Outcome.COMMITTED:
+                await self._failed(failure)
+            self._transaction.cancelled |= isinstance(failure, asyncio.CancelledError)
+        self._tell_done()
+        if self._transaction.cancelled:
+            raise asyncio.CancelledError
+
+    def _begin(self) -> None:
+        connection = self._engine.sync_engine.connect()
+        try:
+            transaction = Transaction(
+                connection, begin_sql=self._begin_sql, read_only=self._read_only
+            )
+            transaction.begin()
+        except BaseException:
+            connection.invalidate()
+            connection.close()
+            raise
+        self._connection, self._transaction = connection, transaction
+        self._session = Session(
+            AsyncConnection(self._engine, connection),
+            key=self._key,
+            shard=self._shard,
+            transaction=transaction,
+        )
+
+    async def _finish(self) -> None:
+        session = self._session
+        if session.before or (session.names and self._watchers):
+            await self._prepare()
+        if not self._read_only:
+            await greenlet_spawn(self._commit)
+            return
+        inner = session.sync_session
+        if inner.new or inner.dirty or inner.deleted:
+            await session.flush()  # refuses, rather than forgetting what was changed
+        await self._undo_quietly()
+
+    async def _prepare(self) -> None:
+        """Let the hooks do their part inside the transaction; they may add more hooks."""
+        session = self._session
+        await session.flush()
+        while session.before:
+            await session.before.pop(0)(session)
+        if session.names:
+            names = frozenset(session.names)
+            for watcher in self._watchers:
+                await watcher.prepare(session, names)
+
+    def _commit(self) -> None:
+        self._transaction.leaving = True
+        inner = self._session.sync_session
+        inner.commit()
+        self._transaction.end()
+        self._close()
+
+    def _close(self) -> None:
+        """Give the connection back, or drop it when its state is not certain."""
+        self._session.sync_session.close()
+        if not self._transaction.usable:
+            self._connection.invalidate()
+        self._connection.close()
+
+    def _roll_back(self) -> None:
+        try:
+            self._session.sync_session.close()
+            self._transaction.abandon()
+        except BaseException:
+            self._connection.invalidate()
+            raise
+        finally:
+            self._close()
+
+    async def _undo(self) -> None:
+        """Roll back, then say so."""
+        try:
+            await self._undo_quietly()
+        finally:
+            self._tell_undone()
+
+    async def _undo_quietly(self) -> None:
+        """Roll back; when that fails or is cancelled, the connection is dropped instead."""
+        with suppress(Exception):  # the server rolls back what has no connection
+            await greenlet_spawn(self._roll_back)
+
+    async def _failed(self, failure: BaseException) -> NoReturn:
+        await self._undo()
+        if self._transaction.cancelled:
+            raise asyncio.CancelledError from failure
+        if self._transaction.outcome is Outcome.UNKNOWN and isinstance(failure, Exception):
+            raise CommitUnknownError(
+                cannot="say whether the transaction was committed",
+                because=f"the connection broke while COMMIT was under way: {failure}",
+                try_="read what it would have written, then decide; or write with an id of your "
+                "own, so that repeating is harmless",
+            ) from failure
+        raise failure
+
+    def _tell_done(self) -> None:
+        names = frozenset(self._session.names)
+        told = [partial(each.committed, names) for each in self._watchers] if names else []
+        call_all([*told, *self._session.after])
+
+    def _tell_undone(self) -> None:
+        names = frozenset(self._session.names)
+        unknown = self._transaction.outcome is Outcome.UNKNOWN
+        watchers = self._watchers if names else ()
+        told = [partial(each.aborted, names, unknown=unknown) for each in watchers]
+        call_all([*told, *self._session.undone])
+
+    def _refuse_crowd(self, error: Exception) -> NoReturn:
+        raise UnavailableError(
+            cannot=f"get a connection to {self._shard}",
+            because=f"all of the pool were in use for {CHECKOUT_LIMIT_S:.0f} s",
+            try_="a larger pool_size, or shorter blocks: nothing slow inside `async with db.…`",
+        ) from error

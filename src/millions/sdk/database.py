@@ -1,0 +1,211 @@
+"""`db`: transactions by shard key, on SQLAlchemy 2 async.
+
+It opens, routes and closes. What a block does is in `block.py`, what asyncpg does in `driver.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+from millions.errors import DirectoryError, SdkError, UnavailableError
+from millions.sdk import driver, sharding_check
+from millions.sdk.block import Block
+from millions.sdk.driver import Outcome
+from millions.sdk.retry import DEMOTED, Fate, Patience, fate, sqlstate
+from millions.sdk.sharding import REFERENCE, AnyKey, Key, checked_key
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import asyncpg
+    from sqlalchemy import MetaData
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from millions.directory import DatabasePlace, Directory, Endpoint
+    from millions.sdk.session import CommitWatcher, Session
+
+__all__ = ["REFERENCE", "Database", "Isolation", "Key"]
+
+T = TypeVar("T")
+
+Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
+
+CLOSE_LIMIT_S = 5.0
+"""How long `close` waits for connections in use before it drops them."""
+
+ATTEMPTS = 5
+"""How often `run` tries: four collisions in a row mean that the data, not luck, is the matter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenShard:
+    """One shard that this process is connected to."""
+
+    name: str
+    primary: Endpoint
+    engine: AsyncEngine
+    pool: asyncpg.Pool[Any]
+
+
+class Database:
+    """The noun `db`. Made without I/O; usable between `open` and `close`, on one event loop."""
+
+    def __init__(self) -> None:
+        self._shards: dict[str, OpenShard] = {}
+        self._home: OpenShard | None = None
+        self._place: DatabasePlace | None = None
+        self._name = "millions"
+        self._watchers: tuple[CommitWatcher, ...] = ()
+
+    async def open(self, directory: Directory) -> None:
+        """Connect to the shards of `directory`. Raise UnavailableError when one stays away."""
+        place = directory.database
+        if len(place.shards) != 1:
+            raise DirectoryError(
+                cannot="open the database",
+                because=f"the directory has {len(place.shards)} shards; this version routes to one",
+                try_="a version of millions that knows rung 11",
+            )
+        await self.close()
+        self._place = place
+        self._name = f"{directory.stack} {os.getpid()}"
+        for shard in place.shards:
+            made = driver.engine(place, shard.primary, name=self._name)
+            pool = await driver.raw_pool(place, shard.primary, name=self._name)
+            self._shards[shard.name] = OpenShard(
+                name=shard.name,
+                primary=shard.primary,
+                engine=made,
+                pool=pool,
+            )
+        self._home = self._shards[place.shards[0].name]
+        await self._first_contact()
+
+    async def close(self) -> None:
+        """Drop every connection; those in use after `CLOSE_LIMIT_S` too."""
+        shards, self._shards, self._home = self._shards, {}, None
+        for shard in shards.values():
+            try:
+                await asyncio.wait_for(shard.pool.close(), CLOSE_LIMIT_S)
+            except TimeoutError:
+                shard.pool.terminate()
+            await shard.engine.dispose()
+
+    def declare(self, metadata: MetaData) -> None:
+        """Register the application's tables. Raise NotShardableError for what cannot be split."""
+        sharding_check.check(metadata)
+
+    def write(self, key: AnyKey, *, isolation: Isolation | None = None) -> Block:
+        """Begin a transaction on the primary of `key`'s shard; the block's end commits it."""
+        return self._block(key, _begin(isolation, read_only=False), read_only=False)
+
+    def read(self, key: AnyKey, *, isolation: Isolation | None = None) -> Block:
+        """Begin a transaction that can only read."""
+        return self._block(key, _begin(isolation, read_only=True), read_only=True)
+
+    async def run(
+        self,
+        key: AnyKey,
+        fn: Callable[[Session], Awaitable[T]],
+        *,
+        attempts: int = ATTEMPTS,
+        isolation: Isolation | None = None,
+    ) -> T:
+        """Call `fn` in a transaction; again when a collision, restart or failover undid it.
+
+        Never again after a commit or an unknown one (CommitUnknownError), so `fn` should have no
+        effect outside the transaction. Raise the last error when `attempts` or time is used up.
+        """
+        patience = Patience(doing="run the transaction")
+        for attempt in range(1, attempts + 1):
+            block = self.write(key, isolation=isolation)
+            try:
+                async with block as session:
+                    answer = await fn(session)
+            except SdkError:
+                raise
+            except Exception as error:
+                if attempt == attempts or not _repeatable(block, error):
+                    raise
+                await patience.pause(error)
+            else:
+                return answer
+        raise ValueError(f"attempts is {attempts}, it must be at least 1")
+
+    def watch_commits(self, watcher: CommitWatcher) -> None:
+        """Tell `watcher` of the names that transactions invalidate."""
+        self._watchers = (*self._watchers, watcher)
+
+    def pool(self, shard: str | None = None) -> asyncpg.Pool[Any]:
+        """Raw connections to `shard` (the first one when None) for the SDK's own hot paths.
+
+        Their state is not reset between users: SET LOCAL only, no LISTEN.
+        """
+        return self._open_shard(shard).pool
+
+    async def listener(self, shard: str | None = None) -> asyncpg.Connection[Any]:
+        """Open a connection of its own for LISTEN; the caller closes it."""
+        found = self._open_shard(shard)
+        if self._place is None:
+            raise _not_open()
+        return await driver.connect(self._place, found.primary, name=f"{self._name} listener")
+
+    def _block(self, key: AnyKey, begin_sql: str, *, read_only: bool) -> Block:
+        shard = self._home
+        if shard is None:
+            raise _not_open()
+        return Block(
+            shard.engine,
+            checked_key(key),
+            shard=shard.name,
+            begin_sql=begin_sql,
+            read_only=read_only,
+            watchers=self._watchers,
+        )
+
+    def _open_shard(self, name: str | None) -> OpenShard:
+        found = self._home if name is None else self._shards.get(name)
+        if found is None:
+            raise _not_open()
+        return found
+
+    async def _first_contact(self) -> None:
+        """Begin one transaction on each shard, so that a wrong place is known at the start."""
+        try:
+            async with self.read(REFERENCE):
+                pass
+        except Exception as error:
+            with suppress(Exception):
+                await self.close()
+            if isinstance(error, UnavailableError):
+                raise
+            raise UnavailableError(
+                cannot="open the database",
+                because=str(getattr(error, "orig", None) or error),
+                try_="millions status, then millions logs --unit database",
+            ) from error
+
+
+def _repeatable(block: Block, error: Exception) -> bool:
+    """Whether nothing was committed and another attempt may succeed."""
+    if block.outcome in (Outcome.COMMITTED, Outcome.UNKNOWN):
+        return False
+    kind = fate(error)
+    return kind is Fate.COLLIDED or (kind is Fate.LOST and block.lost) or sqlstate(error) == DEMOTED
+
+
+def _begin(isolation: Isolation | None, *, read_only: bool) -> str:
+    level = "" if isolation is None else f" ISOLATION LEVEL {isolation.upper()}"
+    return f"BEGIN{level}{' READ ONLY' if read_only else ''}"
+
+
+def _not_open() -> UnavailableError:
+    return UnavailableError(
+        cannot="use db",
+        because="it is not open in this process",
+        try_="wrap the application in Millions(app), or `async with millions.sdk.nouns.running()`",
+    )

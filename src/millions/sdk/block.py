@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import greenlet_spawn
 
 from millions.errors import CommitUnknownError, UnavailableError
-from millions.sdk.driver import CHECKOUT_LIMIT_S, Outcome, Transaction
+from millions.sdk.driver import CHECKOUT_LIMIT_S
 from millions.sdk.retry import Fate, Patience, fate
 from millions.sdk.session import CommitWatcher, Session, call_all
+from millions.sdk.transaction import Outcome, Transaction
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -77,7 +78,7 @@ class Block:
         return Outcome.OPEN if transaction is None else transaction.outcome
 
     async def __aenter__(self) -> Session:
-        """Begin, holding on while the server restarts. Raise UnavailableError when it stays away."""
+        """Begin; hold while the server restarts. Raise UnavailableError when it stays away."""
         patience: Patience | None = None
         while True:
             try:
@@ -105,7 +106,7 @@ class Block:
             return
         try:
             await self._finish()
-        except BaseException as failure:  # whatever it is, it decides nothing before the outcome
+        except BaseException as failure:  # noqa: BLE001  # the outcome decides what it means
             if self._transaction.outcome is not Outcome.COMMITTED:
                 await self._failed(failure)
             self._transaction.cancelled |= isinstance(failure, asyncio.CancelledError)

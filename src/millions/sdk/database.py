@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from millions.errors import DirectoryError, SdkError, UnavailableError
 from millions.sdk import driver, sharding_check
 from millions.sdk.block import Block
-from millions.sdk.driver import Outcome
 from millions.sdk.retry import DEMOTED, Fate, Patience, fate, sqlstate
 from millions.sdk.sharding import REFERENCE, AnyKey, Key, checked_key
+from millions.sdk.transaction import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

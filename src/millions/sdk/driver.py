@@ -1,43 +1,29 @@
-"""The seam to asyncpg: connecting, and one transaction whose outcome is known or said to be unknown.
+"""Connections through asyncpg: for SQLAlchemy's engine, for raw pools, for listening.
 
-The only file that knows what is inside SQLAlchemy's asyncpg adapter. It never retries.
-Source: docs/decisions/0002-driver.md; SQLAlchemy `dialects/postgresql/asyncpg.py`.
+It knows how to connect, not when: it never retries. Source: docs/decisions/0002-driver.md.
 """
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.util import await_only
 
-from millions.errors import SdkError, UnavailableError
-from millions.sdk.retry import CANCELLED
+from millions.errors import UnavailableError
+from millions.sdk.transaction import ROLLBACK_LIMIT_S, Notices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy.engine import Connection
-
     from millions.directory import DatabasePlace, Endpoint
 
 CONNECT_LIMIT_S = 5.0
-BEGIN_LIMIT_S = 5.0
-"""BEGIN does nothing: a server that does not answer it in this time is not there."""
-
-COMMIT_LIMIT_S = 30.0
-"""A commit may wait for a disk or a replica, but not for ever; after this it is unknown."""
-
-ROLLBACK_LIMIT_S = 5.0
-
 STATEMENT_LIMIT = "60s"
 IDLE_LIMIT = "60s"
 """A statement, or a transaction between two of them, lasts this long at most on the server's side;
@@ -52,30 +38,7 @@ CHECKOUT_LIMIT_S = 10.0
 SILENCE_LIMIT_MS = 10_000
 """A server whose machine vanished is noticed after this long without an acknowledgement."""
 
-SYNC_WAIT = "SyncRepWaitForLSN"
-"""The function inside PostgreSQL whose WARNING says: committed here, perhaps on no replica."""
-
 URL = "postgresql+millions://"
-
-
-class Outcome(Enum):
-    """How a transaction ended."""
-
-    OPEN = "open"
-    COMMITTED = "committed"
-    ROLLED_BACK = "rolled back"
-    UNKNOWN = "unknown"
-
-
-class Adapter(Protocol):
-    """The part of SQLAlchemy's adapter for one connection that this file uses."""
-
-    _connection: asyncpg.Connection[Any]
-    _transaction: object | None
-
-    def rollback(self) -> None: ...
-    def commit(self) -> None: ...
-    def terminate(self) -> None: ...
 
 
 def arguments(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> dict[str, Any]:
@@ -100,7 +63,9 @@ async def connect(
     place: DatabasePlace, endpoint: Endpoint, *, name: str
 ) -> asyncpg.Connection[Any]:
     """Open one connection to `endpoint` within `CONNECT_LIMIT_S`."""
-    connection = await asyncpg.connect(**arguments(place, endpoint, name=name))
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(
+        **arguments(place, endpoint, name=name)
+    )
     await notice_silence(connection)
     return connection
 
@@ -156,147 +121,20 @@ def engine(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> AsyncEngin
     return made
 
 
-class Transaction:
-    """One transaction of a connection, which SQLAlchemy's adapter commits or rolls back.
-
-    Its BEGIN is sent at once: a dead connection is met there, where nothing is lost, without the
-    round trip of a ping. COMMIT cannot be cancelled half-way, and its answer is read: the server
-    answers ROLLBACK to the COMMIT of a transaction in which a statement failed.
-    """
-
-    __slots__ = (
-        "_adapter",
-        "_begin_sql",
-        "_notices",
-        "_raw",
-        "cancelled",
-        "leaving",
-        "outcome",
-        "read_only",
-    )
-
-    def __init__(self, connection: Connection, *, begin_sql: str, read_only: bool) -> None:
-        pooled = connection.connection
-        self._adapter = cast("Adapter", pooled.dbapi_connection)
-        self._raw = self._adapter._connection  # noqa: SLF001  # the seam
-        self._notices: Notices = pooled.info[Notices]
-        self._begin_sql = begin_sql
-        self.read_only = read_only
-        self.outcome = Outcome.OPEN
-        self.leaving = False
-        self.cancelled = False
-
-    def begin(self) -> None:
-        """Send BEGIN. In a greenlet."""
-        await_only(self._raw.execute(self._begin_sql, timeout=BEGIN_LIMIT_S))
-        self.outcome = Outcome.OPEN
-        self._adapter._transaction = self  # noqa: SLF001  # the seam
-
-    def end(self) -> None:
-        """Commit when SQLAlchemy did not, because no statement was sent. In a greenlet."""
-        if self._adapter._transaction is self:  # noqa: SLF001  # the seam
-            self._adapter.commit()
-
-    def abandon(self) -> None:
-        """Roll back when SQLAlchemy did not. In a greenlet."""
-        if self._adapter._transaction is self:  # noqa: SLF001  # the seam
-            self._adapter.rollback()
-        if self.outcome is Outcome.OPEN:
-            self.outcome = Outcome.ROLLED_BACK
-
-    @property
-    def lost(self) -> bool:
-        """Whether the connection is gone."""
-        return self._raw.is_closed()
-
-    @property
-    def usable(self) -> bool:
-        """Whether the connection can serve another transaction."""
-        return (
-            self.outcome in (Outcome.COMMITTED, Outcome.ROLLED_BACK)
-            and not self._raw.is_closed()
-            and not self._raw.is_in_transaction()
-        )
-
-    async def start(self) -> None:
-        """Do nothing: `begin` was called before the adapter saw this transaction."""
-
-    async def commit(self) -> None:
-        """Send COMMIT and learn its outcome, even when the caller is cancelled meanwhile."""
-        if not self.leaving:
-            await self.rollback()
-            raise SdkError(
-                cannot="commit in the middle of a block",
-                because="db.write commits at its end, with what else belongs to the transaction",
-                try_="two blocks, one after the other, each with its own `async with`",
-            )
-        self.outcome = Outcome.UNKNOWN
-        self._notices.unreplicated = False
-        tag = await self._sent_commit()
-        if self._notices.unreplicated:
-            raise asyncpg.PostgresConnectionError("the wait for the replica was cancelled")
-        if tag != "COMMIT":
-            self.outcome = Outcome.ROLLED_BACK
-            raise SdkError(
-                cannot="commit",
-                because="a statement of this block failed and its error was swallowed, "
-                "so that the server rolled everything back",
-                try_="let the error leave the block, or put the statement in s.begin_nested()",
-            )
-        self.outcome = Outcome.COMMITTED
-
-    async def rollback(self) -> None:
-        """Send ROLLBACK; the server does the same when the connection is gone."""
-        if self.outcome is Outcome.OPEN:
-            self.outcome = Outcome.ROLLED_BACK
-        if not self._raw.is_closed():
-            await self._raw.execute("ROLLBACK", timeout=ROLLBACK_LIMIT_S)
-
-    async def _sent_commit(self) -> str:
-        """Send COMMIT in a task of its own, which a cancelled caller waits for all the same."""
-        sent = asyncio.ensure_future(self._raw.execute("COMMIT", timeout=COMMIT_LIMIT_S))
-        try:
-            while True:
-                try:
-                    return await asyncio.shield(sent)
-                except asyncio.CancelledError:
-                    if sent.done():
-                        raise
-                    self.cancelled = True
-        except asyncpg.PostgresError as error:
-            if error.severity_en == "ERROR" and error.sqlstate != CANCELLED:
-                self.outcome = Outcome.ROLLED_BACK
-            raise
-
-
-class Notices:
-    """What a server said beside its answers on one connection."""
-
-    __slots__ = ("unreplicated",)
-
-    def __init__(self) -> None:
-        self.unreplicated = False
-
-    def heard(self, _: object, message: object) -> None:
-        """Remember that a commit was answered before a replica had it."""
-        if getattr(message, "server_source_function", "") == SYNC_WAIT:
-            self.unreplicated = True
-
-
 class Dialect(PGDialect_asyncpg):
     """SQLAlchemy's dialect for asyncpg, whose half-made connections are closed, not forgotten."""
 
     supports_statement_cache = True
 
-    def on_connect(self) -> Callable[[Any], None]:
+    def on_connect(self) -> Callable[..., None]:
         """Answer what prepares a new connection, and closes it when that is interrupted."""
-        prepare = super().on_connect()
+        prepare: Callable[[Any], None] = super().on_connect()  # type: ignore[no-untyped-call]
 
-        def prepared(adapter: Any) -> None:
+        def prepared(conn: Any) -> None:
             try:
-                prepare(adapter)
+                prepare(conn)
             except BaseException:
-                adapter._connection.terminate()  # noqa: SLF001  # the seam
+                conn._connection.terminate()  # noqa: SLF001  # the seam
                 raise
 
         return prepared

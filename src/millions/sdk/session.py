@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from millions.sdk.driver import Transaction
+    from millions.sdk.transaction import Transaction
 
 
 class CommitWatcher(Protocol):
@@ -61,7 +61,7 @@ class Session(AsyncSession):
     """One transaction on the shard of `key`. The block that made it commits it."""
 
     sync_session_class = BlockSession
-    sync_session: BlockSession
+    sync_session: BlockSession  # pyright: ignore[reportIncompatibleVariableOverride]
 
     key: AnyKey
     shard: str

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Column, Table
+    from sqlalchemy.orm import Mapper
 
 T = TypeVar("T")
 
@@ -110,7 +111,8 @@ def _column_name(model: type[Any], name: str) -> str:
     table = _table_of(model)
     if name in table.columns:
         return name
-    attributes = inspect(model).column_attrs
+    mapper: Mapper[Any] = inspect(model)
+    attributes = mapper.column_attrs
     if name in attributes:
         return str(attributes[name].columns[0].key)
     raise NotShardableError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.exc import SQLAlchemyError
 
 from millions.errors import NotShardableError
 from millions.sdk.schema import NAME as OWN_SCHEMA
@@ -222,7 +223,7 @@ def _foreign_keys_of_reference(table: Table) -> Iterator[Refusal]:
 def _target(constraint: ForeignKeyConstraint) -> Table | None:
     try:
         return constraint.referred_table
-    except sa.exc.SQLAlchemyError:
+    except SQLAlchemyError:
         return None
 
 

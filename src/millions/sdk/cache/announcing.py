@@ -1,0 +1,66 @@
+"""Announcing: the text of the notifications that tell other processes which names are stale.
+
+One transaction's names travel in as few notifications as fit; too many of them become one that
+says "everything". It never sends anything by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+PAYLOAD_BYTES_MAX = 7900
+"""PostgreSQL takes notifications of less than 8000 bytes."""
+
+PAYLOADS_MAX = 16
+"""More would fill the server's queue; forgetting everything is safe, only slower."""
+
+SQL = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """What one notification says: who sent it, and the stale names; None for all of them."""
+
+    sender: str
+    names: frozenset[str] | None
+
+
+def payloads(sender: str, names: Collection[str]) -> list[str]:
+    """The notifications that announce `names`, at most `PAYLOADS_MAX`."""
+    texts: list[str] = []
+    chunk: list[str] = []
+    size = 0
+    for name in sorted(names):
+        name_bytes = len(orjson.dumps(name)) + 1
+        if chunk and size + name_bytes > PAYLOAD_BYTES_MAX - 64:
+            texts.append(_text(sender, chunk))
+            chunk, size = [], 0
+        chunk.append(name)
+        size += name_bytes
+    texts.append(_text(sender, chunk))
+    if len(texts) > PAYLOADS_MAX:
+        return [_text(sender, None)]
+    return texts
+
+
+def parse(payload: str) -> Announcement:
+    """Read a notification; one that cannot be read says "everything", which is safe."""
+    try:
+        document = orjson.loads(payload)
+        names = document["names"]
+        return Announcement(
+            sender=str(document["from"]),
+            names=None if names is None else frozenset(str(name) for name in names),
+        )
+    except (ValueError, KeyError, TypeError):
+        return Announcement(sender="", names=None)
+
+
+def _text(sender: str, names: list[str] | None) -> str:
+    return orjson.dumps({"from": sender, "names": names}).decode()

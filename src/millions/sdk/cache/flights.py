@@ -1,0 +1,151 @@
+"""Flights: loader calls under way, one for each key, whose answer all who ask for the key share.
+
+A flight runs in a task of its own, so that a caller who is cancelled takes nobody along; it is
+cancelled when nobody waits any more, and after a bound. A flight that a commit overtook is let go:
+those who wait get its answer, nobody joins it and nothing is stored. It never stores anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from millions.errors import SdkError, UnavailableError
+from millions.sdk.cache.values import Frozen, freeze
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
+    Loader = Callable[[], Awaitable[Any]]
+
+LOAD_LIMIT_S = 30.0
+"""A loader that takes longer is cancelled: it would hold everyone who asks for its key."""
+
+
+class Flight:
+    """One loader call; `storable` until a commit or a lost connection overtakes it."""
+
+    __slots__ = ("names", "storable", "task", "waiting")
+
+    def __init__(self, names: tuple[str, ...], *, storable: bool) -> None:
+        self.names = names
+        self.storable = storable
+        self.waiting = 0
+        self.task: asyncio.Task[Frozen] | None = None
+
+    async def answer(self) -> Frozen:
+        """Wait for the loader; the last one who stops waiting cancels it."""
+        task = self.task
+        assert task is not None  # noqa: S101  # Flights starts it before anyone can ask
+        self.waiting += 1
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled() and not _is_cancelled():
+                raise UnavailableError(
+                    cannot=f"load {self.names[0]!r} into the cache",
+                    because="its loader was cancelled",
+                    try_="ask again",
+                ) from None
+            raise
+        finally:
+            self.waiting -= 1
+            if not self.waiting and not task.done():
+                task.cancel()
+
+
+_ABOVE: ContextVar[tuple[Flight, ...]] = ContextVar("millions_cache_flights", default=())
+"""The flights whose loaders led to the code that runs now."""
+
+
+class Flights:
+    """The loader calls under way in this process."""
+
+    def __init__(self, limit_s: float = LOAD_LIMIT_S) -> None:
+        self.limit_s = limit_s
+        self.started = 0
+        self._by_key: dict[str, Flight] = {}
+        self._running: set[asyncio.Task[Frozen]] = set()
+
+    def of(self, key: str) -> Flight | None:
+        """The flight to join, if there is one. Raise SdkError when it would wait for itself."""
+        flight = self._by_key.get(key)
+        if flight is None or flight.task is None or flight.task.cancelling():
+            return None
+        if flight in _ABOVE.get():
+            raise SdkError(
+                cannot=f"load {key!r} into the cache",
+                because="its loader asks for the same key, and would wait for itself",
+                try_="call the function that is cached through its __wrapped__ attribute",
+            )
+        return flight
+
+    def start(
+        self, flight: Flight, loader: Loader, landed: Callable[[Flight, Frozen], None]
+    ) -> Flight:
+        """Call `loader`; `landed` gets its answer before anyone who waits."""
+        key = flight.names[0]
+        self.started += 1
+        self._by_key[key] = flight
+        flight.task = asyncio.create_task(self._fly(flight, loader, landed), name=f"load {key}")
+        self._running.add(flight.task)
+        flight.task.add_done_callback(self._running.discard)
+        return flight
+
+    def let_go(self, names: Collection[str]) -> None:
+        """Have nobody join, and nothing store, the flights that answer to one of `names`."""
+        if not self._by_key:
+            return
+        for flight in list(self._by_key.values()):
+            if any(name in names for name in flight.names):
+                self._let_go(flight)
+
+    def let_all_go(self) -> None:
+        """Have nobody join, and nothing store, any flight."""
+        for flight in list(self._by_key.values()):
+            self._let_go(flight)
+
+    async def cancel_all(self) -> None:
+        """Stop every loader, and wait until they are gone."""
+        self.let_all_go()
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _let_go(self, flight: Flight) -> None:
+        flight.storable = False
+        key = flight.names[0]
+        if self._by_key.get(key) is flight:
+            del self._by_key[key]
+
+    async def _fly(
+        self, flight: Flight, loader: Loader, landed: Callable[[Flight, Frozen], None]
+    ) -> Frozen:
+        key = flight.names[0]
+        _ABOVE.set((*_ABOVE.get(), flight))
+        limit = asyncio.timeout(self.limit_s)
+        try:
+            async with limit:
+                frozen = freeze(await loader())
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise UnavailableError(
+                cannot=f"load {key!r} into the cache",
+                because=f"its loader took longer than {self.limit_s} s",
+                try_="a time limit inside the loader, on what it waits for",
+            ) from error
+        else:
+            landed(flight, frozen)
+            return frozen
+        finally:
+            if self._by_key.get(key) is flight:
+                del self._by_key[key]
+
+
+def _is_cancelled() -> bool:
+    """Whether the task that runs now is being cancelled itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -44,7 +44,7 @@ class RefusedPictureError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """What an upload turned out to be, upright: sizes in pixels, `colour` its average as #rrggbb."""
+    """What an upload is: its size in pixels when upright, `colour` its average as #rrggbb."""
 
     format: str
     width: int

@@ -9,13 +9,12 @@ MINUTE_S, HOUR_S, DAY_S, WEEK_S = 60, 3600, 86_400, 604_800
 
 def short(number: int) -> str:
     """1234 as "1.2k", for places where the exact figure only takes room."""
-    if number < 1000:
-        return str(number)
     for size, letter in ((1_000_000, "M"), (1000, "k")):
         if number >= size:
-            text = f"{number / size:.1f}" if number < 10 * size else str(number // size)
+            tenths = number * 10 // size
+            text = f"{tenths / 10:.1f}" if number < 10 * size else str(number // size)
             return text.removesuffix(".0") + letter
-    raise AssertionError(number)
+    return str(number)
 
 
 def ago(at: datetime, now: datetime | None = None) -> str:

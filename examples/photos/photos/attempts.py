@@ -1,0 +1,30 @@
+"""How often a password may be guessed: counters in the store, which expire by themselves.
+
+Counted before the password is looked at, so that guesses at the same moment count too. One address
+is bounded sooner than a handle as a whole: a stranger should not lock somebody out.
+"""
+
+from __future__ import annotations
+
+from millions import store
+
+WINDOW_S = 15 * 60
+PER_HANDLE_AND_ADDRESS = 10
+PER_HANDLE = 100
+PER_ADDRESS = 60
+
+
+async def allowed(*, handle: str, address: str) -> bool:
+    """Count one guess; False when there were too many within WINDOW_S."""
+    bounds = {
+        f"attempts:both:{handle}:{address}": PER_HANDLE_AND_ADDRESS,
+        f"attempts:handle:{handle}": PER_HANDLE,
+        f"attempts:address:{address}": PER_ADDRESS,
+    }
+    counts = [await store.increment(key, ttl_s=WINDOW_S) for key in bounds]
+    return all(count <= bound for count, bound in zip(counts, bounds.values(), strict=True))
+
+
+async def forgive(*, handle: str, address: str) -> None:
+    """Forget the guesses of somebody who knew the password in the end."""
+    await store.delete(f"attempts:both:{handle}:{address}")

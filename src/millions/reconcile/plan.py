@@ -1,0 +1,291 @@
+"""The planner: `plan(goal, observed)` gives the actions that lead from one to the other.
+
+Pure: it depends on its two arguments only. At most one action per unit and round; none when all is
+well. It knows units, never kinds of tiers, and never stops what is well or erases data without
+consent.
+
+Source: docker/compose `pkg/compose/reconcile.go`, nomad `scheduler/reconciler`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from millions.model import (
+    Action,
+    Erase,
+    Forget,
+    Goal,
+    Observed,
+    Phase,
+    Prepare,
+    Process,
+    Seen,
+    Start,
+    Stop,
+    Unit,
+)
+from millions.reconcile import rollout
+from millions.reconcile.backoff import has_failed, next_start_at_s
+from millions.reconcile.rollout import Stand, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROCESSES_MAX = 2
+"""Processes of one unit at a time: the one that serves and the one that comes or goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the planner says of one unit: an action, or what it waits for and until when."""
+
+    unit: str
+    action: Action | None = None
+    waits: str = ""
+    next_start_at_s: float | None = None
+    failed: bool = False
+    settled: bool = False
+
+
+class _View:
+    """One round's answers to: what is aimed at, what is ready, who uses what is to go."""
+
+    __slots__ = ("aims", "consent", "now_s", "ready", "seen", "users", "wanted")
+
+    def __init__(self, goal: Goal, observed: Observed) -> None:
+        self.now_s = observed.now_s
+        self.consent = frozenset(goal.consent)
+        self.seen = {each.name: each for each in observed.units}
+        self.wanted = frozenset(unit.name for unit in goal.units)
+        self.aims: dict[str, Unit] = {}
+        self.ready: set[str] = set()
+        for unit in goal.units:
+            seen = self.seen.get(unit.name)
+            self.aims[unit.name] = unit if seen is None else rollout.aim(unit, seen)
+            if seen is not None and _serves(self.aims[unit.name], seen):
+                self.ready.add(unit.name)
+        self.users = _users(observed, self.wanted)
+
+
+def plan(goal: Goal, observed: Observed) -> tuple[Action, ...]:
+    """The actions of this round, in the order of the units; empty when nothing is to be done."""
+    return tuple(each.action for each in verdicts(goal, observed) if each.action is not None)
+
+
+def verdicts(goal: Goal, observed: Observed) -> tuple[Verdict, ...]:
+    """What is to be said of each unit: wanted ones in their order, then those that are to go."""
+    view = _View(goal, observed)
+    wanted = [_wanted(unit, view) for unit in goal.units]
+    gone = [_unwanted(seen, view) for seen in observed.units if seen.name not in view.wanted]
+    return (*wanted, *gone)
+
+
+def text(actions: tuple[Action, ...]) -> str:
+    """The plan as lines of text, stable for equal plans."""
+    return "\n".join(str(action) for action in actions)
+
+
+def _serves(aim: Unit, seen: Seen) -> bool:
+    """Whether something of the unit is ready for those that need it."""
+    return any(
+        process.phase is Phase.READY and (aim.handover or process.spec.revision == aim.revision)
+        for process in seen.processes
+    )
+
+
+def _users(observed: Observed, wanted: frozenset[str]) -> dict[str, str]:
+    """For each unit that is to go, one other that still runs and was started to use it.
+
+    Units that only wait for each other in a ring are all free to go.
+    """
+    users: dict[str, str] = {}
+    held_by_wanted = False
+    leaving = [seen for seen in observed.units if seen.processes and seen.name not in wanted]
+    if not leaving:
+        return users
+    names = {seen.name for seen in leaving}
+    for seen in observed.units:
+        for process in seen.processes:
+            for need in process.spec.needs:
+                if need in names and need != seen.name:
+                    users[need] = seen.name
+                    held_by_wanted = held_by_wanted or seen.name in wanted
+    moving = any(process.phase is Phase.STOPPING for seen in leaving for process in seen.processes)
+    ring = len(users) == len(names) and not held_by_wanted and not moving
+    return {} if ring else users
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """The facts of one wanted unit in one round."""
+
+    unit: Unit
+    aim: Unit
+    seen: Seen
+    process: Process | None
+    others: tuple[Process, ...]
+    stand: Stand
+    unmet: str | None
+    now_s: float
+
+
+def _wanted(unit: Unit, view: _View) -> Verdict:
+    seen = view.seen.get(unit.name) or Seen(name=unit.name)
+    aim = view.aims[unit.name]
+    process = rollout.current(seen, aim.revision)
+    unmet = next((need for need in aim.needs if need not in view.ready), None)
+    facts = _Facts(
+        unit=unit,
+        aim=aim,
+        seen=seen,
+        process=process,
+        others=rollout.former(seen, aim.revision),
+        stand=rollout.stand(process, aim, view.now_s, needs_ready=unmet is None),
+        unmet=unmet,
+        now_s=view.now_s,
+    )
+    if seen.busy:
+        return _while_preparing(facts)
+    steps = rollout.TABLE[facts.stand, rollout.former_stand(facts.others)]
+    return _VERDICTS[steps[1 if aim.handover else 0]](facts)
+
+
+def _done(facts: _Facts) -> Verdict:
+    went_back = facts.aim is not facts.unit
+    return Verdict(unit=facts.unit.name, failed=went_back, settled=not went_back)
+
+
+def _wait(facts: _Facts) -> Verdict:
+    if facts.stand is Stand.STARTING:
+        waits = "starts"
+    elif facts.stand is Stand.UNREADY:
+        waits = "does not answer"
+    elif facts.others:
+        waits = f"waits for #{facts.others[0].number} to stop"
+    else:
+        waits = "stops"
+    return Verdict(unit=facts.unit.name, waits=waits, failed=_is_failed(facts))
+
+
+def _while_preparing(facts: _Facts) -> Verdict:
+    """Leave the unit alone, except that the last good revision goes on serving."""
+    if facts.aim.handover and not facts.seen.processes:
+        verdict = _revive(facts)
+        if isinstance(verdict.action, Start):
+            return verdict
+    return Verdict(unit=facts.unit.name, waits="a preparation runs", failed=_is_failed(facts))
+
+
+def _revive(facts: _Facts) -> Verdict:
+    """Start the last good revision again, which died before the new one was ready."""
+    good = facts.seen.good
+    if good is None or good.revision == facts.aim.revision:
+        return _wait(facts)
+    return _begin(facts, good)
+
+
+def _is_failed(facts: _Facts) -> bool:
+    """Whether the unit is reported as failed although it is still being tried."""
+    if facts.aim is not facts.unit:
+        return True
+    process = facts.process
+    if process is not None and process.phase is Phase.STARTING:
+        overdue = facts.now_s - process.since_s > rollout.within_s(facts.aim)
+    else:
+        overdue = False
+    return overdue or has_failed(rollout.trouble_of(facts.seen, facts.aim.revision))
+
+
+def _begin(facts: _Facts, spec: Unit) -> Verdict:
+    """Prepare or start `spec`, or say what that waits for."""
+    name, failed = facts.unit.name, _is_failed(facts)
+    if facts.unmet is not None:
+        return Verdict(unit=name, waits=f"waits for {facts.unmet}", failed=failed)
+    if len(facts.seen.processes) >= PROCESSES_MAX:
+        return Verdict(unit=name, waits="waits for the process before the last", failed=failed)
+    trouble = rollout.trouble_of(facts.seen, spec.revision)
+    at_s = next_start_at_s(trouble)
+    if at_s > facts.now_s:
+        return Verdict(unit=name, waits="keeps failing", next_start_at_s=at_s, failed=failed)
+    why = _cause_of_start(facts, spec)
+    for preparation in spec.prepare:
+        if preparation.key not in facts.seen.prepared:
+            action: Action = Prepare(
+                unit=name, why=f"it was not done yet; {why}", spec=spec, preparation=preparation
+            )
+            return Verdict(unit=name, action=action, failed=failed)
+    return Verdict(unit=name, action=Start(unit=name, why=why, spec=spec), failed=failed)
+
+
+def _cause_of_start(facts: _Facts, spec: Unit) -> str:
+    others = rollout.former(facts.seen, spec.revision)
+    trouble = rollout.trouble_of(facts.seen, spec.revision)
+    if trouble is not None:
+        return f"failure {trouble.failures} in a row: {trouble.words.partition(chr(10))[0]}"
+    if others:
+        return f"replaces {others[0].spec.release or others[0].spec.revision}"
+    return "nothing of it runs"
+
+
+def _retire(facts: _Facts) -> Verdict:
+    """Stop one process of another revision; before its successor runs, only if that can start."""
+    name = facts.unit.name
+    if facts.stand is Stand.ABSENT and facts.unmet is not None:
+        return Verdict(unit=name, waits=f"waits for {facts.unmet}", failed=_is_failed(facts))
+    process = next(each for each in facts.others if each.phase is not Phase.STOPPING)
+    aimed = facts.aim.release or facts.aim.revision
+    why = f"{aimed} is ready" if facts.stand is Stand.READY else f"{aimed} is wanted"
+    action = Stop(unit=name, why=why, number=process.number, steps=process.spec.stop)
+    return Verdict(unit=name, action=action, failed=_is_failed(facts))
+
+
+def _abandon(facts: _Facts) -> Verdict:
+    """Stop a process that did not become ready in time, or has not answered for too long."""
+    if facts.process is None:
+        return _wait(facts)
+    said = "was not ready" if facts.stand is Stand.LATE else "has not answered"
+    action = Stop(
+        unit=facts.unit.name,
+        why=f"{said} within {rollout.within_s(facts.aim):g} s",
+        number=facts.process.number,
+        steps=facts.aim.stop,
+        failed=True,
+    )
+    return Verdict(unit=facts.unit.name, action=action, failed=_is_failed(facts))
+
+
+_VERDICTS: dict[Step, Callable[[_Facts], Verdict]] = {
+    Step.WAIT: _wait,
+    Step.BEGIN: lambda facts: _begin(facts, facts.aim),
+    Step.ABANDON: _abandon,
+    Step.RETIRE: _retire,
+    Step.REVIVE: _revive,
+    Step.DONE: _done,
+}
+
+
+def _unwanted(seen: Seen, view: _View) -> Verdict:
+    """Stop, forget or erase a unit that is to go; users of it go first."""
+    name = seen.name
+    running = [each for each in seen.processes if each.phase is not Phase.STOPPING]
+    if seen.busy:
+        return Verdict(unit=name, waits="a preparation runs")
+    if running and name in view.users:
+        return Verdict(unit=name, waits=f"{view.users[name]} still uses it")
+    if running:
+        process = running[0]
+        action = Stop(unit=name, why="not wanted", number=process.number, steps=process.spec.stop)
+        return Verdict(unit=name, action=action)
+    return Verdict(unit=name, waits="stops") if seen.processes else _gone(seen, view)
+
+
+def _gone(seen: Seen, view: _View) -> Verdict:
+    """What becomes of the folder of a unit of which nothing runs. Data is kept unless consented."""
+    name = seen.name
+    if name in view.consent:
+        return Verdict(unit=name, action=Erase(unit=name, why="not wanted, and you consented"))
+    if seen.has_data:
+        return Verdict(unit=name, waits="its data is kept", settled=True)
+    return Verdict(unit=name, action=Forget(unit=name, why="not wanted"))

@@ -8,6 +8,7 @@
     ├── StateError                M400  the state folder is damaged, foreign, or of another version
     ├── DirectoryError            M410  the directory document cannot be read
     ├── DataRefusedError          M420  an action could lose data and was refused
+    ├── NotRunningError           M430  a command needs a stack that runs, and it does not
     └── SdkError                  M500  root of what application code can meet
         ├── NotShardableError     M510  a model could never be sharded
         ├── NotRoutableError      M511  a statement or key cannot be sent to one shard
@@ -86,6 +87,12 @@ class DataRefusedError(MillionsError):
     """An action could lose data, and no consent was given."""
 
     code = "M420"
+
+
+class NotRunningError(MillionsError):
+    """A command needs a stack that runs, and it does not."""
+
+    code = "M430"
 
 
 class SdkError(MillionsError):

@@ -1,0 +1,79 @@
+"""Finds the server programs that a stack needs: in a wheel, or where the stack file says.
+
+Looks and asks for versions; never installs anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from millions.errors import MachineError
+from millions.tiers.kind import Engine, EngineNeed
+
+if TYPE_CHECKING:
+    from millions.stack import Stack
+
+ANSWER_WITHIN_S = 20.0
+"""`postgres --version` takes milliseconds; a disk that wakes up takes seconds."""
+
+VERSION = re.compile(rb"(\d+)(?:\.\d+)*")
+
+
+def engines(stack: Stack) -> tuple[Engine, ...]:
+    """Find every engine of the stack. Raise MachineError for one that is missing or too old."""
+    return tuple(engine(need, folder) for need, folder in stack.needs)
+
+
+def engine(need: EngineNeed, folder: str = "") -> Engine:
+    """Find one engine, in `folder` when it is given. Raise MachineError."""
+    place = Path(folder) if folder else _in_wheel(need)
+    program = place / need.program
+    if not os.access(program, os.X_OK):
+        raise MachineError(
+            cannot=f"run {need.name}",
+            because=f"{program} is not a program that can be run",
+            try_=f"{need.bin_setting} = the folder that holds {need.program}, or leave it out",
+        )
+    major = _major(program)
+    if major < need.lowest:
+        raise MachineError(
+            cannot=f"run {need.name} from {place}",
+            because=f"its version is {major}, and at least {need.lowest} is needed",
+            try_=f"leave out {need.bin_setting}: version {need.lowest} or newer comes with Millions",
+        )
+    return Engine(name=need.name, folder=str(place), major=major)
+
+
+def _in_wheel(need: EngineNeed) -> Path:
+    found = find_spec(need.wheel) if need.wheel else None  # found, not imported: imports may log
+    if found is None or found.origin is None:
+        raise MachineError(
+            cannot=f"run {need.name}",
+            because=f"the package {need.wheel.replace('_', '-')} is not installed",
+            try_=f"pip install {need.wheel.replace('_', '-')}, or {need.bin_setting} = a folder",
+        )
+    return Path(found.origin).parent / need.wheel_folder
+
+
+def _major(program: Path) -> int:
+    try:
+        asked = subprocess.run(
+            [str(program), "--version"], capture_output=True, timeout=ANSWER_WITHIN_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise MachineError(
+            cannot=f"run {program}", because=str(error), try_=f"{program} --version"
+        ) from error
+    version = VERSION.search(asked.stdout)
+    if version is None:
+        raise MachineError(
+            cannot=f"learn the version of {program}",
+            because=f"it says {asked.stdout.decode(errors='replace').strip()!r}",
+            try_=f"{program} --version",
+        )
+    return int(version[1])

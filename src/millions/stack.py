@@ -17,7 +17,7 @@ from millions.settings.app import App
 from millions.settings.reader import Source, known, table
 from millions.settings.toml import literal
 from millions.tiers import tiers
-from millions.tiers.kind import Context, EngineNeed, Places, Tier
+from millions.tiers.kind import Context, EngineNeed, Places, ReadData, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +86,13 @@ def units(stack: Stack, places: Places) -> tuple[Unit, ...]:
     """Answer the units of the stack."""
     context = _context(stack, places)
     return tuple(unit for each in stack.tiers for unit in each.units(context))
+
+
+def check(stack: Stack, places: Places, read: ReadData) -> None:
+    """Raise when what is on the disk already forbids to run the stack so."""
+    context = _context(stack, places)
+    for each in stack.tiers:
+        each.check(context, read)
 
 
 def directory(stack: Stack, places: Places, *, epoch: int, name: str = "") -> Directory:

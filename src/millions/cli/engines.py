@@ -44,7 +44,7 @@ def engine(need: EngineNeed, folder: str = "") -> Engine:
         raise MachineError(
             cannot=f"run {need.name} from {place}",
             because=f"its version is {major}, and at least {need.lowest} is needed",
-            try_=f"leave out {need.bin_setting}: version {need.lowest} or newer comes with Millions",
+            try_=f"leave out {need.bin_setting}: a newer one comes with Millions",
         )
     return Engine(name=need.name, folder=str(place), major=major)
 

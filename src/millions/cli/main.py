@@ -104,7 +104,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read our output has seen enough
         return exits.DONE.status
-    except Exception as error:  # noqa: BLE001  # the last place; it is said, never swallowed
+    except Exception as error:  # the last place; it is said, never swallowed
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         said = _as_ours(error)

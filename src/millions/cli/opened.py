@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from millions import stack as stacks
 from millions.errors import NotRunningError, StackFileError
 from millions.runtime import state as states
 
 if TYPE_CHECKING:
+    import click
+
     from millions.runtime.state import StateFolder
     from millions.stack import Stack
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import field_validator
 
 from millions.directory import DatabasePlace, Endpoint, Shard
+from millions.errors import DataRefusedError
 from millions.model import File, Limits, Preparation, Probe, StopStep, Unit
 from millions.settings import Table, setting
 from millions.tiers import addresses, postgresql
-from millions.tiers.kind import Context, EngineNeed, Tier
+from millions.tiers.kind import Context, EngineNeed, ReadData, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,6 +138,18 @@ def units(context: Context) -> tuple[Unit, ...]:
     return (unit,)
 
 
+def check(context: Context, read: ReadData) -> None:
+    """Refuse a data folder that another major version of PostgreSQL made."""
+    major = context.places.engine(POSTGRESQL.name).major
+    found = (read("database.1", "postgresql/PG_VERSION") or "").strip()
+    if found and found != str(major):
+        raise DataRefusedError(
+            cannot=f"run PostgreSQL {major} on the data folder of database.1",
+            because=f"it was made by PostgreSQL {found}",
+            try_=f"[database] bin = the folder of the programs of PostgreSQL {found}",
+        )
+
+
 def gives(context: Context) -> Mapping[str, Any]:
     """Where the primary is, and as whom the application connects."""
     database, places = context.table("database", Database), context.places
@@ -174,6 +187,7 @@ TIER = Tier(
     rung=1,
     settings=Database,
     units=units,
+    check=check,
     gives=gives,
     needs=(POSTGRESQL,),
     secrets=(APPLICATION_SECRET, ADMINISTRATION_SECRET),

@@ -6,13 +6,13 @@ A tier is one file beside this one that declares `TIER`. Nothing else has to be 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from millions.errors import MachineError
 
 if TYPE_CHECKING:
-    from millions.model import Address, Unit
+    from millions.model import Unit
     from millions.settings import Table
     from millions.settings.app import App
 
@@ -95,6 +95,14 @@ class Context:
 
 Units = Callable[[Context], "tuple[Unit, ...]"]
 Gives = Callable[[Context], Mapping[str, Any]]
+ReadData = Callable[[str, str], str | None]
+"""Answers the text of a file in the data folder of a unit, or None when there is none."""
+
+Check = Callable[[Context, ReadData], None]
+
+
+def no_check(context: Context, read: ReadData) -> None:
+    """Nothing on this machine could be in the way of the tier."""
 
 
 def no_units(context: Context) -> tuple[Unit, ...]:  # noqa: ARG001  # the shape of Units
@@ -106,7 +114,8 @@ def no_units(context: Context) -> tuple[Unit, ...]:  # noqa: ARG001  # the shape
 class Tier:
     """One kind of server. `index` is the third byte of its addresses; `rung` the first to have it.
 
-    `gives` answers fields of the directory. `secrets` are names of secrets to generate once.
+    `gives` answers fields of the directory. `check` raises when what is on the disk already forbids
+    to run it so; nothing was changed then. `secrets` are names of secrets to generate once.
     """
 
     name: str
@@ -115,6 +124,6 @@ class Tier:
     settings: type[Table]
     gives: Gives
     units: Units = no_units
+    check: Check = no_check
     needs: tuple[EngineNeed, ...] = ()
     secrets: tuple[str, ...] = ()
-    public: Callable[[Context], tuple[Address, ...]] = field(default=lambda context: ())  # noqa: ARG005

@@ -9,23 +9,25 @@ import asyncio
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from millions.errors import DirectoryError, SdkError, UnavailableError
-from millions.sdk import driver, sharding_check
+from millions.sdk import driver, scatter, sharding_check
 from millions.sdk.block import Block
 from millions.sdk.retry import DEMOTED, Fate, Patience, fate, sqlstate
 from millions.sdk.sharding import REFERENCE, AnyKey, Key, checked_key
 from millions.sdk.transaction import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     import asyncpg
-    from sqlalchemy import MetaData
+    from sqlalchemy import MetaData, Result, Row, Select
+    from sqlalchemy.engine import FrozenResult
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from millions.directory import DatabasePlace, Directory, Endpoint
+    from millions.sdk.scatter import Order
     from millions.sdk.session import CommitWatcher, Session
 
 __all__ = ["REFERENCE", "Database", "Isolation", "Key"]
@@ -33,6 +35,11 @@ __all__ = ["REFERENCE", "Database", "Isolation", "Key"]
 T = TypeVar("T")
 
 Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
+
+ISOLATIONS: tuple[str, ...] = get_args(Isolation)
+
+BEGIN_WRITE = "BEGIN"
+BEGIN_READ = "BEGIN READ ONLY"
 
 CLOSE_LIMIT_S = 5.0
 """How long `close` waits for connections in use before it drops them."""
@@ -136,6 +143,26 @@ class Database:
                 return answer
         raise ValueError(f"attempts is {attempts}, it must be at least 1")
 
+    async def scatter(
+        self,
+        statement: Select[Any],
+        *,
+        order_by: Order | Sequence[Order] = (),
+        limit: int | None = None,
+    ) -> list[Row[Any]]:
+        """Ask every shard and merge the answers, in the order of `order_by`, at most `limit` rows.
+
+        count, sum, min and max are merged into one. Raise NotRoutableError for a statement whose
+        answers cannot be merged. The shards are read one beside the other, not at one instant.
+        """
+        asked = scatter.question(statement, order_by=order_by, limit=limit)
+        if not self._shards:
+            raise _not_open()
+        parts = await asyncio.gather(
+            *(self._part(shard, asked.statement) for shard in self._shards.values())
+        )
+        return asked.answer(parts)
+
     def watch_commits(self, watcher: CommitWatcher) -> None:
         """Tell `watcher` of the names that transactions invalidate."""
         self._watchers = (*self._watchers, watcher)
@@ -154,13 +181,21 @@ class Database:
             raise _not_open()
         return await driver.connect(self._place, found.primary, name=f"{self._name} listener")
 
+    async def _part(self, shard: OpenShard, statement: Select[Any]) -> FrozenResult[Any]:
+        async with self._block_on(shard, REFERENCE, BEGIN_READ, read_only=True) as session:
+            result: Result[Any] = await session.execute(statement)
+            return result.freeze()
+
     def _block(self, key: AnyKey, begin_sql: str, *, read_only: bool) -> Block:
         shard = self._home
         if shard is None:
             raise _not_open()
+        return self._block_on(shard, checked_key(key), begin_sql, read_only=read_only)
+
+    def _block_on(self, shard: OpenShard, key: AnyKey, begin_sql: str, *, read_only: bool) -> Block:
         return Block(
             shard.engine,
-            checked_key(key),
+            key,
             shard=shard.name,
             begin_sql=begin_sql,
             read_only=read_only,
@@ -199,8 +234,11 @@ def _repeatable(block: Block, error: Exception) -> bool:
 
 
 def _begin(isolation: Isolation | None, *, read_only: bool) -> str:
-    level = "" if isolation is None else f" ISOLATION LEVEL {isolation.upper()}"
-    return f"BEGIN{level}{' READ ONLY' if read_only else ''}"
+    if isolation is None:
+        return BEGIN_READ if read_only else BEGIN_WRITE
+    if isolation not in ISOLATIONS:
+        raise ValueError(f"isolation is {isolation!r}, it may be one of {ISOLATIONS}")
+    return f"BEGIN ISOLATION LEVEL {isolation.upper()}{' READ ONLY' if read_only else ''}"
 
 
 def _not_open() -> UnavailableError:

@@ -63,9 +63,12 @@ async def connect(
     place: DatabasePlace, endpoint: Endpoint, *, name: str
 ) -> asyncpg.Connection[Any]:
     """Open one connection to `endpoint` within `CONNECT_LIMIT_S`."""
-    connection: asyncpg.Connection[Any] = await asyncpg.connect(
-        **arguments(place, endpoint, name=name)
-    )
+    return await connect_with(arguments(place, endpoint, name=name))
+
+
+async def connect_with(wanted: dict[str, Any]) -> asyncpg.Connection[Any]:
+    """Open one connection with the arguments of `arguments`, or such with other settings."""
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(**wanted)
     await notice_silence(connection)
     return connection
 

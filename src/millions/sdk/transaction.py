@@ -144,9 +144,9 @@ class Transaction:
                 try:
                     return await asyncio.shield(sent)
                 except asyncio.CancelledError:
-                    if sent.done():
-                        raise
                     self.cancelled = True
+                    if sent.cancelled():
+                        raise
         except asyncpg.PostgresError as error:
             if error.severity_en == "ERROR" and error.sqlstate != CANCELLED:
                 self.outcome = Outcome.ROLLED_BACK

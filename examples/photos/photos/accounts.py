@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
-from uuid import UUID
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -17,6 +16,10 @@ from sqlalchemy.dialects.postgresql import insert
 from millions import db, log, tasks, uuid7
 from photos import passwords, people
 from photos.models import Credential, Handle, User
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 HANDLE = re.compile(r"[a-z0-9_]{3,30}")
 RESERVED = frozenset({"admin", "api", "assets", "files", "photos", "root", "support", "you"})
@@ -33,7 +36,7 @@ class HandleTakenError(ValueError):
 
 
 def wrong_with(*, name: str, handle: str, password: str) -> dict[str, str]:
-    """What is wrong with each field of a sign-up, in words for the person; empty when all is well."""
+    """What is wrong with each field of a sign-up, in words for people; empty if all is well."""
     wrong: dict[str, str] = {}
     if not name.strip():
         wrong["name"] = "Please say what to call you."

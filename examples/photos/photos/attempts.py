@@ -28,3 +28,8 @@ async def allowed(*, handle: str, address: str) -> bool:
 async def forgive(*, handle: str, address: str) -> None:
     """Forget the guesses of somebody who knew the password in the end."""
     await store.delete(f"attempts:both:{handle}:{address}")
+
+
+async def may_sign_up(*, address: str) -> bool:
+    """Count one new account; False when an address made too many within WINDOW_S."""
+    return await store.increment(f"attempts:signup:{address}", ttl_s=WINDOW_S) <= PER_ADDRESS

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from sqlalchemy import delete, select, update
 
@@ -15,6 +12,9 @@ from photos import people
 from photos.models import Comment, Photo
 
 if TYPE_CHECKING:
+    from uuid import UUID
+    from datetime import datetime
+    from collections.abc import Sequence
     from photos.likes import Reference
 
 LONGEST = 1000

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from sqlalchemy import delete, select
 
@@ -17,6 +16,7 @@ from photos import accounts, comments, feed, follows, library, likes
 from photos.models import Comment, Credential, Follower, Following, Like, Photo, User
 
 if TYPE_CHECKING:
+    from uuid import UUID
     from collections.abc import Sequence
 
     from sqlalchemy import Select

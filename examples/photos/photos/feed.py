@@ -6,8 +6,6 @@ reader merges them in. What a reader does not follow any more is left out when r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from uuid import UUID
 
 from sqlalchemy import select
 
@@ -15,6 +13,11 @@ from millions import cache, db
 from photos import follows, library
 from photos.entries import KEPT, Entry, entry, feed_of
 from photos.models import User
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+    from collections.abc import Iterable, Sequence
 
 ROUNDS = 4
 """How often more entries are fetched when many of them turn out to be gone."""

@@ -6,10 +6,8 @@ that the task of an older change, arriving late, changes nothing at the other si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -20,6 +18,8 @@ from photos.models import Follower, Following, User
 from photos.settings import CELEBRITY_FOLLOWERS, MAX_FOLLOWING
 
 if TYPE_CHECKING:
+    from uuid import UUID
+    from collections.abc import Sequence
     from millions.sdk.session import Session
 
 
@@ -42,7 +42,7 @@ async def _decide(follower_id: UUID, followed_id: UUID, *, active: bool) -> None
         return
     async with db.write(follower_id) as session:
         count = await session.scalar(
-            select(User.following).where(User.id == follower_id).with_for_update()
+            select(User.following).where(User.id == follower_id).with_for_update(key_share=True)
         )
         if count is None:
             return
@@ -70,7 +70,7 @@ async def mirror(follower_id: UUID, followed_id: UUID, version: int, active: boo
     """Keep a follow at the side of who is followed, unless a newer change is there already."""
 
     async def keep(session: Session) -> None:
-        person = await session.get(User, followed_id, with_for_update=True)
+        person = await session.get(User, followed_id, with_for_update={"key_share": True})
         if person is None:
             return
         row = await session.get(Follower, (followed_id, follower_id))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import Update, delete, select, update
 
 from millions import cache, db, files, store, tasks
 from photos import pictures
 from photos.models import Photo, User
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+    from datetime import datetime
+    from collections.abc import Sequence
 
 RECENT = 48
 """How many newest photos of a person are kept at hand: for feeds, and for "more from"."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import delete, select, tuple_, update
@@ -10,6 +9,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from millions import db
 from photos.models import Like, Photo
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Reference = tuple[UUID, UUID]
 """A photo by its owner's id and its own."""
@@ -29,7 +32,7 @@ async def _change(photo: Reference, user_id: UUID, *, likes: bool) -> bool:
     owner_id, photo_id = photo
     async with db.write(owner_id) as session:
         this = (Photo.owner_id == owner_id, Photo.id == photo_id)
-        row = await session.scalar(select(Photo.id).where(*this).with_for_update())
+        row = await session.scalar(select(Photo.id).where(*this).with_for_update(key_share=True))
         if row is None:
             return False
         if likes:

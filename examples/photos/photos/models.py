@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from millions.sdk.sharding import sharded_by
 from sqlalchemy import (
     DateTime,
     ForeignKey,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from millions import db
+from millions.sdk.sharding import sharded_by
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -70,9 +70,9 @@ class User(Base):
     joined_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (
-        Index("ix_users_words", func.to_tsvector(text("'simple'"), words), postgresql_using="gin"),
-        Index("ix_users_followers", followers.desc()),
-        Index("ix_users_celebrities", id, postgresql_where=celebrity_since.is_not(None)),
+        Index("ix_users_words", text("to_tsvector('simple', words)"), postgresql_using="gin"),
+        Index("ix_users_followers", text("followers DESC")),
+        Index("ix_users_celebrities", "id", postgresql_where=text("celebrity_since IS NOT NULL")),
     )
 
 
@@ -108,7 +108,9 @@ class Photo(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ready_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("ix_photos_ready", id.desc(), postgresql_where=ready_at.is_not(None)),)
+    __table_args__ = (
+        Index("ix_photos_ready", text("id DESC"), postgresql_where=text("ready_at IS NOT NULL")),
+    )
 
 
 @sharded_by("follower_id")

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, select, text
 
@@ -15,6 +14,7 @@ from millions import cache, db
 from photos.models import Handle, User
 
 if TYPE_CHECKING:
+    from uuid import UUID
     from collections.abc import Iterable
 
 SEARCH_WORDS = 5

@@ -1,4 +1,4 @@
-"""Writing to feeds, in tasks: a new picture to those of the followers, an old one after a follow."""
+"""Writing to feeds, in tasks: new pictures to those of followers, older ones after a follow."""
 
 from __future__ import annotations
 

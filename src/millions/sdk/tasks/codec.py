@@ -1,0 +1,161 @@
+"""Turns a task's arguments into JSON text and back, without losing their types. Pure.
+
+It never pickles: reading a row must not run code. What JSON lacks is tagged, as in
+`{"$uuid": "…"}`; what is neither plain nor tagged is refused where it is enqueued.
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from millions.errors import TaskError
+
+FORMAT = 1
+"""Stands first in every row; a reader leaves a newer one to a newer release."""
+
+BYTES_MAX = 1024 * 1024
+"""Rows are read in batches into memory: what is larger belongs into files or store."""
+
+DEPTH_MAX = 32
+"""How deep lists and dictionaries may nest; also ends a list that holds itself."""
+
+Arguments = tuple[list[Any], dict[str, Any]]
+
+
+class NewerFormatError(TaskError):
+    """A newer release wrote these arguments; this one cannot read them."""
+
+
+def encode(arguments: Sequence[Any], keywords: dict[str, Any]) -> str:
+    """Answer the text of a row. Raise TaskError when an argument is of another type."""
+    document = [FORMAT, [_plain(each, 0) for each in arguments]]
+    if keywords:
+        document.append({name: _plain(each, 0) for name, each in keywords.items()})
+    try:
+        text = orjson.dumps(document)
+    except (TypeError, ValueError) as error:  # a lone surrogate in a string
+        raise _refusal(str(error), "text that UTF-8 can hold") from error
+    if len(text) > BYTES_MAX:
+        raise _refusal(
+            f"they take {len(text)} bytes, the bound is {BYTES_MAX}",
+            "put the data into files or store, and pass its name",
+        )
+    return text.decode()
+
+
+def decode(text: str) -> Arguments:
+    """Answer positional and keyword arguments. Raise TaskError, or NewerFormatError."""
+    try:
+        document = orjson.loads(text)
+        if document[0] > FORMAT:
+            raise NewerFormatError(
+                cannot="decode a task's arguments",
+                because=f"their format is {document[0]}, this release reads up to {FORMAT}",
+                try_="let a worker of the newer release run it",
+            )
+        if '"$' in text:
+            document = _revive(document)
+        positional: list[Any] = document[1]
+        keywords: dict[str, Any] = document[2] if len(document) > 2 else {}  # noqa: PLR2004
+        if type(positional) is not list or type(keywords) is not dict:
+            raise TypeError("not a list and an object")
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        raise TaskError(
+            cannot="decode a task's arguments",
+            because=f"{error} in {text[:80]!r}",
+            try_="look at the row in millions.tasks_dead; something else wrote it",
+        ) from error
+    return positional, keywords
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The value as orjson writes it unchanged, or its tagged form."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int:
+        return value if -(2**63) <= value < 2**64 else {"$int": hex(value)}
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if depth >= DEPTH_MAX:
+        raise _refusal(f"they nest deeper than {DEPTH_MAX}", "flatter data, or its name in store")
+    if kind is list:
+        return [_plain(each, depth + 1) for each in value]
+    if kind is tuple:
+        return {"$tuple": [_plain(each, depth + 1) for each in value]}
+    if kind is dict:
+        return _plain_dictionary(value, depth + 1)
+    if kind in _WRITERS:
+        tag, write = _WRITERS[kind]
+        return {tag: write(value)}
+    raise _refusal(
+        f"{value!r:.80} is of type {kind.__module__}.{kind.__qualname__}",
+        "pass its id or its fields: text, numbers, lists, dictionaries, UUID, datetime, bytes, "
+        "Decimal",
+    )
+
+
+def _plain_dictionary(value: dict[Any, Any], depth: int) -> dict[str, Any]:
+    if all(type(key) is str and not key.startswith("$") for key in value):
+        return {key: _plain(each, depth) for key, each in value.items()}
+    pairs = [[_plain(key, depth), _plain(each, depth)] for key, each in value.items()]
+    return {"$dict": pairs}
+
+
+def _revive(value: Any) -> Any:
+    """The value with every tagged object turned back, innermost first."""
+    if type(value) is list:
+        return [_revive(each) for each in value]
+    if type(value) is not dict:
+        return value
+    if len(value) == 1:
+        (tag,) = value
+        if tag.startswith("$"):
+            return _READERS[tag](_revive(value[tag]))
+    return {key: _revive(each) for key, each in value.items()}
+
+
+def _refusal(because: str, try_: str) -> TaskError:
+    return TaskError(cannot="enqueue a task with these arguments", because=because, try_=try_)
+
+
+def _interval(parts: list[int]) -> timedelta:
+    days, seconds, microseconds = parts
+    return timedelta(days, seconds, microseconds)
+
+
+def _hexadecimal(text: str) -> int:
+    return int(text, 16)
+
+
+_WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    UUID: ("$uuid", str),
+    datetime: ("$datetime", datetime.isoformat),
+    date: ("$date", date.isoformat),
+    time: ("$time", time.isoformat),
+    timedelta: ("$timedelta", lambda value: [value.days, value.seconds, value.microseconds]),
+    bytes: ("$bytes", lambda value: b64encode(value).decode()),
+    Decimal: ("$decimal", str),
+}
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "$uuid": UUID,
+    "$datetime": datetime.fromisoformat,
+    "$date": date.fromisoformat,
+    "$time": time.fromisoformat,
+    "$timedelta": _interval,
+    "$bytes": b64decode,
+    "$decimal": Decimal,
+    "$int": _hexadecimal,
+    "$float": float,
+    "$tuple": tuple,
+    "$dict": dict,
+}

@@ -1,0 +1,111 @@
+"""The task that the code is running in: `tasks.current()`.
+
+It holds no connection; `complete_in` uses the session that it is given.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from millions.errors import NotRoutableError, TaskError
+from millions.sdk.tasks import statements
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from millions.sdk.session import Session
+    from millions.sdk.tasks.claim import Claim
+
+_COMPLETE = text(statements.COMPLETE)
+
+_current: ContextVar[Current] = ContextVar("millions_task")
+
+
+class Current:
+    """One attempt of one task."""
+
+    __slots__ = ("_claim", "_shard", "_worker", "completed")
+
+    def __init__(self, claim: Claim, *, worker: int, shard: str | None) -> None:
+        self._claim = claim
+        self._worker = worker
+        self._shard = shard
+        self.completed = False
+        """True once `complete_in` has committed."""
+
+    @property
+    def id(self) -> int:
+        """The task's number, as `enqueue` answered it."""
+        return self._claim.id
+
+    @property
+    def name(self) -> str:
+        """The name under which the function is declared."""
+        return self._claim.name
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt; a failure adds one, a restart of the worker does not."""
+        return self._claim.attempt
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key that it was enqueued with."""
+        return self._claim.key
+
+    @property
+    def request_id(self) -> str | None:
+        """The request that enqueued it."""
+        return self._claim.request_id
+
+    @property
+    def due_at(self) -> datetime:
+        """When this attempt became due; for a schedule the tick it stands for."""
+        return self._claim.due_at
+
+    async def complete_in(self, session: Session) -> None:
+        """Acknowledge this task within `session`'s transaction: its effect and this are one.
+
+        Raise TaskError when the task is no longer held by this worker, so that the transaction
+        is rolled back: another one runs it. Whatever the function does afterwards is not retried.
+        """
+        if self._shard is not None and session.shard != self._shard:
+            raise NotRoutableError(
+                cannot=f"complete task {self.name} in this session",
+                because=f"it is on shard {session.shard}, the task's row on {self._shard}",
+                try_="enqueue the task in a session of the same key",
+            )
+        claim = self._claim
+        done = await session.execute(
+            _COMPLETE, {"id": claim.id, "worker": self._worker, "attempt": claim.attempt}
+        )
+        if done.scalar_one_or_none() is None:
+            raise TaskError(
+                cannot=f"complete task {self.name} ({claim.id})",
+                because="this worker does not hold it any more: another one runs it",
+                try_="let the error pass, so that the transaction is rolled back",
+            )
+        session.after_commit(self._committed)
+
+    def _committed(self) -> None:
+        self.completed = True
+
+
+def current() -> Current:
+    """Answer the task that is running. Raise TaskError outside of one."""
+    found = _current.get(None)
+    if found is None:
+        raise TaskError(
+            cannot="answer the current task",
+            because="this code is not running as a task",
+            try_="call it from a function declared with @tasks.task()",
+        )
+    return found
+
+
+def enter(attempt: Current) -> None:
+    """Make `attempt` the current one in this context."""
+    _current.set(attempt)

@@ -1,0 +1,56 @@
+"""The tasks and schedules that this process knows. It runs and stores nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from millions.errors import TaskError
+from millions.sdk.tasks.schedule import Schedule
+from millions.sdk.tasks.task import PRIORITIES, Task
+
+AnyTask = Task[Any, Any]
+
+
+@dataclass(slots=True)
+class Registry:
+    """Tasks by name, schedules by the name of their task."""
+
+    tasks: dict[str, AnyTask] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+
+    def add(self, task: AnyTask) -> None:
+        """Know `task`. Raise TaskError when another function already has its name."""
+        name = task.bounds.name
+        known = self.tasks.get(name)
+        if known is not None and _place(known) != _place(task):
+            raise TaskError(
+                cannot=f"declare task {name!r}",
+                because=f"{_place(known)} has that name already",
+                try_="another name=…",
+            )
+        self.tasks[name] = task
+
+    def schedule(self, task: AnyTask, schedule: Schedule) -> None:
+        """Enqueue `task` by `schedule`. Raise TaskError when it needs arguments."""
+        if not task.accepts((), {}):
+            raise TaskError(
+                cannot=f"schedule task {task.bounds.name!r}",
+                because="its function cannot be called without arguments",
+                try_="defaults for all of its parameters",
+            )
+        self.schedules[task.bounds.name] = schedule
+
+    def queues(self) -> tuple[str, ...]:
+        """Every queue that a task is declared for, in order of declaration."""
+        return tuple(dict.fromkeys(task.bounds.queue for task in self.tasks.values()))
+
+    @staticmethod
+    def priorities() -> tuple[int, ...]:
+        """Highest first."""
+        return tuple(reversed(PRIORITIES))
+
+
+def _place(task: AnyTask) -> str:
+    function = task.function
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}"

@@ -1,0 +1,161 @@
+"""A declared task: a function with a name, a queue and its bounds.
+
+Calling it runs the function at once, as if it were not decorated; `enqueue` writes a row.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from millions.errors import TaskError
+from millions.sdk.tasks import codec
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from millions.sdk.session import Session
+    from millions.sdk.tasks.outbox import Outbox
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PRIORITIES = range(-2, 3)
+"""From the lowest to the highest. Few, because each claim asks for each of them apart."""
+
+RETRIES_MAX = 100
+TIME_LIMIT_MAX_S = 86_400.0
+NAME_MAX = 200
+QUEUE = re.compile(r"[a-z0-9_.-]{1,64}")
+OURS = ("session", "delay_s", "at", "key")
+"""Keywords of `enqueue` itself: a task's own parameters have other names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Where a task runs and how often, how long and how urgently."""
+
+    name: str
+    queue: str = "default"
+    retries: int = 8
+    time_limit_s: float = 60.0
+    priority: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise TaskError for what is out of bounds."""
+        checks = (
+            (0 < len(self.name) <= NAME_MAX, "name", f"1 to {NAME_MAX} characters"),
+            (QUEUE.fullmatch(self.queue), "queue", "lower-case letters, digits, '_', '.', '-'"),
+            (0 <= self.retries <= RETRIES_MAX, "retries", f"0 to {RETRIES_MAX}"),
+            (0 < self.time_limit_s <= TIME_LIMIT_MAX_S, "time_limit_s", f"≤ {TIME_LIMIT_MAX_S:g}"),
+            (self.priority in PRIORITIES, "priority", f"{PRIORITIES[0]} to {PRIORITIES[-1]}"),
+        )
+        for good, field, allowed in checks:
+            if not good:
+                raise TaskError(
+                    cannot=f"declare task {self.name!r}",
+                    because=f"{field} is {getattr(self, field)!r}",
+                    try_=f"{field}: {allowed}",
+                )
+
+
+class Task(Generic[P, R]):
+    """What `@tasks.task()` makes of a function."""
+
+    def __init__(self, function: Callable[P, R], bounds: Bounds, outbox: Outbox) -> None:
+        self.function = function
+        self.bounds = bounds
+        self.is_async = _is_async(function, bounds.name)
+        self._signature = _signature(function, bounds.name)
+        self._outbox = outbox
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
+        """Run the function here and now."""
+        return self.function(*arguments, **keywords)
+
+    def __repr__(self) -> str:
+        return f"<task {self.bounds.name}>"
+
+    async def enqueue(
+        self,
+        *arguments: Any,
+        session: Session | None = None,
+        delay_s: float = 0.0,
+        at: datetime | None = None,
+        key: str | None = None,
+        **keywords: Any,
+    ) -> int:
+        """Write a row that a worker will run, and answer its number.
+
+        With `session` the task exists when its transaction commits, and never otherwise; without
+        one it is committed when this returns. It runs `delay_s` seconds after `at` (or now). With
+        `key`, a second task of this name and key is not written: the number of the first is
+        answered. Raise TaskError for arguments that the function does not take or that cannot be
+        written.
+        """
+        text = self.encode(arguments, keywords)
+        return await self._outbox.put_one(
+            self.bounds, text, session=session, delay_s=delay_s, at=at, key=key
+        )
+
+    def encode(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+        """Answer the arguments as a row holds them. Raise TaskError when they do not fit."""
+        if not self.accepts(arguments, keywords):
+            raise TaskError(
+                cannot=f"enqueue task {self.bounds.name}",
+                because=f"{arguments!r:.80} {keywords or ''!r:.80} do not fit {self._signature}",
+                try_="the arguments that the function itself takes",
+            )
+        return codec.encode(arguments, keywords)
+
+    def accepts(self, arguments: Any, keywords: dict[str, Any]) -> bool:
+        """Whether the function can be called so."""
+        try:
+            self._signature.bind(*arguments, **keywords)
+        except TypeError:
+            return False
+        return True
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The default name: where the function stands, `photos.tasks.thumbnail`."""
+    function = _innermost(function)
+    module = inspect.getmodule(function)
+    place = function.__module__
+    if place == "__main__" and module is not None and getattr(module, "__spec__", None):
+        place = str(module.__spec__.name)  # started with python -m
+    return f"{place}.{function.__qualname__}"
+
+
+def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _is_async(function: Callable[..., Any], name: str) -> bool:
+    inner = _innermost(function)
+    if inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner):
+        raise TaskError(
+            cannot=f"declare task {name}",
+            because="it is a generator: nobody would iterate over it",
+            try_="an async function, or a plain one",
+        )
+    return inspect.iscoroutinefunction(inner)
+
+
+def _signature(function: Callable[..., Any], name: str) -> inspect.Signature:
+    signature = inspect.signature(function)
+    taken = [each for each in OURS if each in signature.parameters]
+    if taken:
+        raise TaskError(
+            cannot=f"declare task {name}",
+            because=f"its parameter {taken[0]!r} is a keyword of enqueue()",
+            try_=f"another name for the parameter {taken[0]!r}",
+        )
+    return signature

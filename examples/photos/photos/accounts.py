@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -16,7 +17,6 @@ from sqlalchemy.dialects.postgresql import insert
 from millions import db, log, tasks, uuid7
 from photos import passwords, people
 from photos.models import Credential, Handle, User
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from uuid import UUID

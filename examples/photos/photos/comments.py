@@ -12,9 +12,10 @@ from photos import people
 from photos.models import Comment, Photo
 
 if TYPE_CHECKING:
-    from uuid import UUID
-    from datetime import datetime
     from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
     from photos.likes import Reference
 
 LONGEST = 1000

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 
 from millions import db, files, log, metrics, tasks, uuid7
 from photos import library, pictures, spreading
 from photos.models import Photo
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from millions import db, log, sessions, tasks
-from photos import accounts, comments, feed, follows, library, likes
+from millions import db, log, sessions, store, tasks
+from photos import accounts, comments, follows, library, likes
+from photos.entries import feed_key
 from photos.models import Comment, Credential, Follower, Following, Like, Photo, User
 
 if TYPE_CHECKING:
-    from uuid import UUID
     from collections.abc import Sequence
+    from uuid import UUID
 
     from sqlalchemy import Select
 
@@ -42,7 +43,7 @@ async def erase(user_id: UUID, handle: str) -> None:
         if await step(user_id):
             await erase.enqueue(user_id, handle)
             return
-    await feed.erase(user_id)
+    await store.delete(feed_key(user_id))
     async with db.write(user_id) as session:
         await session.execute(delete(User).where(User.id == user_id))
         session.invalidates(f"person:{user_id}")
@@ -61,7 +62,7 @@ async def _comments(user_id: UUID) -> int:
     statement = select(Comment.owner_id, Comment.photo_id, Comment.id).where(
         Comment.author_id == user_id
     )
-    rows = await db.scatter(statement.limit(BATCH), limit=BATCH)
+    rows = await db.scatter(statement, limit=BATCH)
     for row in rows:
         await comments.remove((row.owner_id, row.photo_id), row.id, by=user_id)
     return len(rows)
@@ -69,7 +70,7 @@ async def _comments(user_id: UUID) -> int:
 
 async def _likes(user_id: UUID) -> int:
     statement = select(Like.owner_id, Like.photo_id).where(Like.user_id == user_id)
-    rows = await db.scatter(statement.limit(BATCH), limit=BATCH)
+    rows = await db.scatter(statement, limit=BATCH)
     for row in rows:
         await likes.unlike((row.owner_id, row.photo_id), user_id)
     return len(rows)

@@ -6,25 +6,25 @@ reader merges them in. What a reader does not follow any more is left out when r
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from millions import cache, db
 from photos import follows, library
-from photos.entries import KEPT, Entry, entry, feed_of
+from photos.entries import Entry, entry, feed_of
 from photos.models import User
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uuid import UUID
     from collections.abc import Iterable, Sequence
+    from uuid import UUID
 
 ROUNDS = 4
 """How often more entries are fetched when many of them turn out to be gone."""
 
 
-async def read(user_id: UUID, *, before: float | None, limit: int) -> Sequence[Entry]:
-    """One page of a feed, from entries older than the score `before` on."""
+async def read(user_id: UUID, *, before: Entry | None, limit: int) -> Sequence[Entry]:
+    """One page of a feed: what comes after the entry `before`, or the newest."""
     page: list[Entry] = []
     pulled = await _pulled(user_id)
     for _ in range(ROUNDS):
@@ -33,18 +33,16 @@ async def read(user_id: UUID, *, before: float | None, limit: int) -> Sequence[E
         page += await _followed_only(user_id, candidates)
         if len(candidates) < limit or len(page) >= limit:
             break
-        before = candidates[-1].score
+        before = candidates[-1]
     return page[:limit]
 
 
-async def trim(user_id: UUID) -> None:
-    """Forget the oldest entries of a feed that has grown too long."""
-    await feed_of(user_id).trim(KEPT)
-
-
-async def erase(user_id: UUID) -> None:
-    """Delete a feed."""
-    await feed_of(user_id).trim(0)
+def cursor(text: str) -> Entry | None:
+    """Where a page begins, from an address; None for the newest, also when it makes no sense."""
+    try:
+        return entry(text) if text else None
+    except ValueError:
+        return None
 
 
 @cache.through(ttl_s=60, key="celebrities")
@@ -54,8 +52,8 @@ async def celebrities() -> frozenset[UUID]:
     return frozenset(row.id for row in await db.scatter(statement))
 
 
-async def _written(user_id: UUID, *, before: float | None, limit: int) -> Sequence[Entry]:
-    scored = await feed_of(user_id).range(limit=limit, before=before)
+async def _written(user_id: UUID, *, before: Entry | None, limit: int) -> Sequence[Entry]:
+    scored = await feed_of(user_id).range(limit, before=before.scored if before else None)
     return [entry(each.member) for each in scored]
 
 
@@ -70,11 +68,11 @@ async def _pulled(user_id: UUID) -> Sequence[Entry]:
 
 
 def _merged(
-    written: Iterable[Entry], pulled: Iterable[Entry], *, before: float | None
+    written: Iterable[Entry], pulled: Iterable[Entry], *, before: Entry | None
 ) -> list[Entry]:
     """Both kinds, each entry once, newest first."""
-    fresh = (each for each in pulled if before is None or each.score < before)
-    return sorted({*written, *fresh}, key=lambda each: (each.score, each.member), reverse=True)
+    fresh = (each for each in pulled if before is None or each.place < before.place)
+    return sorted({*written, *fresh}, key=lambda each: each.place, reverse=True)
 
 
 async def _followed_only(user_id: UUID, entries: Sequence[Entry]) -> list[Entry]:

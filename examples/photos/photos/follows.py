@@ -18,8 +18,9 @@ from photos.models import Follower, Following, User
 from photos.settings import CELEBRITY_FOLLOWERS, MAX_FOLLOWING
 
 if TYPE_CHECKING:
-    from uuid import UUID
     from collections.abc import Sequence
+    from uuid import UUID
+
     from millions.sdk.session import Session
 
 

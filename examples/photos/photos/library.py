@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Update, delete, select, update
 
 from millions import cache, db, files, store, tasks
 from photos import pictures
 from photos.models import Photo, User
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uuid import UUID
-    from datetime import datetime
     from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
 
 RECENT = 48
 """How many newest photos of a person are kept at hand: for feeds, and for "more from"."""
@@ -109,9 +109,7 @@ async def _scatter_newest(before: UUID | None, limit: int) -> Sequence[tuple[UUI
     statement = select(Photo.owner_id, Photo.id).where(Photo.ready_at.is_not(None))
     if before is not None:
         statement = statement.where(Photo.id < before)
-    order = (Photo.id.desc(),)
-    statement = statement.order_by(*order).limit(limit)
-    rows = await db.scatter(statement, order_by=order, limit=limit)
+    rows = await db.scatter(statement, order_by=Photo.id.desc(), limit=limit)
     return [(row.owner_id, row.id) for row in rows]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import delete, select, tuple_, update
@@ -9,7 +10,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from millions import db
 from photos.models import Like, Photo
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

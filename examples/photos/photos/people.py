@@ -8,14 +8,14 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Select, func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 
 from millions import cache, db
 from photos.models import Handle, User
 
 if TYPE_CHECKING:
-    from uuid import UUID
     from collections.abc import Iterable
+    from uuid import UUID
 
 SEARCH_WORDS = 5
 SEARCH_RESULTS = 40
@@ -105,11 +105,9 @@ async def popular() -> list[Person]:
 
 async def _most_followed(condition: ColumnElement[bool], *, limit: int) -> list[Person]:
     """Ask every shard for the best of its own, and keep the best of all."""
+    statement = select(User.id).where(condition, User.deleted_at.is_(None))
     order = (User.followers.desc(), User.id)
-    statement: Select[tuple[UUID, int]] = (
-        select(User.id, User.followers).where(condition, User.deleted_at.is_(None)).order_by(*order)
-    )
-    rows = await db.scatter(statement.limit(limit), order_by=order, limit=limit)
+    rows = await db.scatter(statement, order_by=order, limit=limit)
     found = await many(row.id for row in rows)
     return [found[row.id] for row in rows if row.id in found]
 

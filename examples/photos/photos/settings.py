@@ -8,7 +8,7 @@ CELEBRITY_FOLLOWERS = int(os.environ.get("PHOTOS_CELEBRITY_FOLLOWERS", "5000"))
 """From this many followers on, a new picture is not written to each follower's feed any more:
 the followers merge it in when they read. Nobody ceases to be a celebrity again."""
 
-SPREAD_BATCH = int(os.environ.get("PHOTOS_SPREAD_BATCH", "200"))
+SPREAD_BATCH = int(os.environ.get("PHOTOS_SPREAD_BATCH", "1000"))
 """How many feeds one task writes to: enough to be cheap, few enough to repeat after a crash."""
 
 MAX_FOLLOWING = 5000

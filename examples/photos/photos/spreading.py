@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from millions import db, tasks
+from millions import db, store, tasks
 from photos import library
-from photos.entries import KEPT, Entry, entry, feed_of
+from photos.entries import KEPT, Entry, entry, feed_key, feed_of
 from photos.models import Follower, Following, Photo, User
 from photos.settings import SPREAD_BATCH
 
@@ -33,14 +33,10 @@ async def spread(owner_id: UUID, photo_id: UUID) -> None:
             .where(Follower.user_id == owner_id, Follower.active)
             .subquery()
         )
-        firsts = select(numbered.c.follower_id).where(numbered.c.number % SPREAD_BATCH == 1)
+        firsts = select(numbered.c.follower_id).where((numbered.c.number - 1) % SPREAD_BATCH == 0)
         starts = list(await session.scalars(firsts.order_by(numbered.c.follower_id)))
         ends = [*starts[1:], ALL]
-        batches = (
-            [(owner_id, photo_id, start, end) for start, end in zip(starts, ends, strict=True)]
-            if starts
-            else []
-        )
+        batches = [(owner_id, photo_id, *each) for each in zip(starts, ends, strict=False)]
         if batches:
             await tasks.enqueue_many(spread_batch, batches, session=session)
 
@@ -59,8 +55,7 @@ async def spread_batch(owner_id: UUID, photo_id: UUID, start: UUID, end: UUID) -
         if await session.get(Photo, (owner_id, photo_id)) is None:
             return
         followers = list(await session.scalars(statement))
-    for follower in followers:
-        await feed_of(follower).add(this.member, this.score)
+    await store.add_to_many(map(feed_key, followers), this.member, this.score, keep=KEPT)
 
 
 @tasks.task()
@@ -72,7 +67,7 @@ async def settle(follower_id: UUID, followed_id: UUID) -> None:
             Entry(owner_id=followed_id, photo_id=each) for each in await library.recent(followed_id)
         ]
         if shared:
-            await mine.add_many([(each.member, each.score) for each in shared])
+            await mine.add_many([each.scored for each in shared])
         return
     kept = [scored.member for scored in await mine.range(limit=KEPT)]
     gone = [member for member in kept if entry(member).owner_id == followed_id]

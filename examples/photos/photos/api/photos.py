@@ -15,10 +15,10 @@ router = APIRouter(prefix="/api", tags=["photos"])
 
 
 @router.get("/feed")
-async def read_feed(me: Member, before: float | None = None) -> Photos:
+async def read_feed(me: Member, before: str = "") -> Photos:
     """What those one follows have shared, newest first."""
-    entries = await feed.read(me.id, before=before, limit=PAGE)
-    older = f"/api/feed?before={entries[-1].score:.0f}" if len(entries) == PAGE else None
+    entries = await feed.read(me.id, before=feed.cursor(before), limit=PAGE)
+    older = f"/api/feed?before={entries[-1].member}" if len(entries) == PAGE else None
     references = [(each.owner_id, each.photo_id) for each in entries]
     return Photos.of(await cards.of(me.id, references), older)
 

@@ -15,15 +15,13 @@ WALL = 16
 
 
 @router.get("/")
-async def home(request: Request, me: Viewer, before: float | None = None) -> Response:
+async def home(request: Request, me: Viewer, before: str = "") -> Response:
     if me is None:
         newest = await library.newest(before=None, limit=WALL)
         return await page(request, "landing.html", None, photos=await cards.of(None, newest))
-    entries = await feed.read(me.id, before=before, limit=PAGE)
-    if before is None:
-        await feed.trim(me.id)
+    entries = await feed.read(me.id, before=feed.cursor(before), limit=PAGE)
     photos = await cards.of(me.id, [(each.owner_id, each.photo_id) for each in entries])
-    older = f"/?before={entries[-1].score:.0f}" if len(entries) == PAGE else None
+    older = f"/?before={entries[-1].member}" if len(entries) == PAGE else None
     unknown, _ = await suggestions(me)
     return await page(
         request, "feed.html", me, photos=photos, older=older, suggestions=unknown[:SUGGESTIONS]

@@ -44,8 +44,14 @@ class App(Table):
     )
     web: str = setting(
         REQUIRED,
-        "Your ASGI application, as module:attribute; the folder of this file is importable.",
+        "Your ASGI application, as module:attribute; its folder is importable.",
         example="photos.web:app",
+    )
+    folder: str = setting(
+        "",
+        "Folder of the application, when it is another than that of this file. A release is a copy "
+        "of it.",
+        example="photos",
     )
     tasks: str = setting(
         "",
@@ -55,8 +61,8 @@ class App(Table):
     )
     static: str = setting(
         "",
-        "Folder of your style sheets, scripts and pictures; each is served under a name that "
-        "holds its hash.",
+        "Folder of your style sheets, scripts and pictures, inside the application; each is served "
+        "under a name that holds its hash.",
         example="photos/static",
     )
     migrate: str = setting(
@@ -108,11 +114,11 @@ class App(Table):
             raise ValueError('the name of a module, such as "photos.tasks"')
         return value
 
-    @field_validator("static")
+    @field_validator("static", "folder")
     @classmethod
     def _static(cls, value: str) -> str:
         if value.startswith("/") or ".." in value.split("/"):
-            raise ValueError("a folder inside the folder of this file")
+            raise ValueError("a folder inside the application's")
         return value
 
     @field_validator("migrate")

@@ -31,6 +31,7 @@ OTHER_VALUES = {
     "secure": True,
 }
 NOT_IN_UNITS = {
+    "folder": "copied into the release",
     "static": "read when a release is made",
     "exclude": "read when a release is made",
     "secrets": "files of the places",

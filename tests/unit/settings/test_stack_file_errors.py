@@ -123,7 +123,7 @@ def test_a_variable_in_both_environment_and_secrets_is_refused() -> None:
 
 
 def test_a_static_folder_outside_of_the_application_is_refused() -> None:
-    assert "a folder inside" in refused(APP + 'static = "../secrets"\n').because
+    assert "a folder inside the app" in refused(APP + 'static = "../secrets"\n').because
 
 
 @pytest.mark.parametrize("number", [2, 11])

@@ -1,0 +1,139 @@
+"""Writes the generated pages of docs/reference and the example stack files anew.
+
+scripts/reference.py           write them
+scripts/reference.py --check   say which differ from what they should be; exit status 1 then
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import click
+
+from millions import errors, rungs
+from millions.cli import exits
+from millions.cli.main import VERBS, group
+from millions.settings import Table, pages
+from millions.settings.app import App
+from millions.tiers import tiers
+
+ROOT = Path(__file__).parents[1]
+WIDTH = 96
+MADE = "<!-- Made by scripts/reference.py; edit the declarations, not this page. -->\n"
+
+
+def main() -> int:
+    """Write or check; answer the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = [name for name, text in generated().items() if _read(ROOT / name) != text]
+    for name in stale:
+        print(f"{'differs' if check else 'written'}: {name}")
+        if not check:
+            (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / name).write_text(generated()[name], encoding="utf-8")
+    return 1 if check and stale else 0
+
+
+def generated() -> dict[str, str]:
+    """Every generated file by its path, with what it should hold."""
+    return {
+        "docs/reference/settings.md": settings(),
+        "docs/reference/commands.md": commands(),
+        "docs/reference/errors.md": error_codes(),
+        "docs/reference/rungs.md": rung_table(),
+        "examples/01-single.toml": example(1),
+    }
+
+
+def tables() -> list[tuple[str, type[Table]]]:
+    """Every table of a stack file."""
+    return [("app", App), *((each.name, each.settings) for each in tiers())]
+
+
+def settings() -> str:
+    """The reference of the stack file."""
+    return (
+        f"{MADE}# Settings of the stack file\n\n"
+        "A stack file is TOML, called `millions.toml`. `[app]` is required; every other table and "
+        "setting may be left out.\nAn unknown name, a wrong type or a value out of bounds is an "
+        "error, and nothing that runs is changed.\n\n"
+        "`rung = 1`, before the first table, is a preset of tiers "
+        "([the rungs](rungs.md)).\n\n" + pages.reference(tables())
+    )
+
+
+def commands() -> str:
+    """The reference of the command line, as click tells it."""
+    parts = [f"{MADE}# Commands\n\n```\n{_help(group, 'millions')}\n```\n"]
+    for verb in VERBS:
+        command = group.get_command(click.Context(group), verb)
+        assert command is not None, verb  # noqa: S101  # VERBS lists modules that exist
+        parts.append(f"## millions {verb}\n\n```\n{_help(command, f'millions {verb}')}\n```\n")
+    rows = [f"| {each.status} | {each.meaning} |" for each in exits.ALL]
+    parts.append("## Exit statuses\n\n| status | meaning |\n|---|---|\n" + "\n".join(rows) + "\n")
+    parts.append("`millions run` and `millions sql` exit with the status of what they ran.\n")
+    return "\n".join(parts)
+
+
+def error_codes() -> str:
+    """The tree of errors, and the code and meaning of each."""
+    kinds = [each for each in vars(errors).values() if isinstance(each, type)]
+    rows = [
+        f"| {kind.code} | `{kind.__name__}` | {(kind.__doc__ or '').splitlines()[0]} |"
+        for kind in sorted(kinds, key=lambda kind: str(kind.code))
+    ]
+    return (
+        f"{MADE}# Errors\n\nEach error says three things: what cannot be done, because of which "
+        "value found, and one thing to try.\n\n| code | class | meaning |\n|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def rung_table() -> str:
+    """The rungs, and which of them this version has."""
+    rows = [
+        f"| {each.number} | {each.name} | {each.adds} | "
+        f"{', '.join(f'`{program.name}`' for program in each.programs) or '-'} | "
+        f"{'yes' if each.number <= rungs.HIGHEST_BUILT else 'not yet'} |"
+        for each in rungs.RUNGS
+    ]
+    return (
+        f"{MADE}# Rungs\n\nA rung is a preset of tiers, nothing more.\n\n"
+        "| rung | name | adds | programs | in this version |\n|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def example(rung: int) -> str:
+    """The stack file of one rung, with every setting."""
+    app = {
+        "name": "photos",
+        "web": "photos.web:app",
+        "folder": "photos",
+        "static": "static",
+        "migrate": "alembic upgrade head",
+    }
+    chosen = next(each for each in rungs.RUNGS if each.number == rung)
+    return (
+        f"# Rung {rung}, {chosen.name}: {chosen.adds}. Every setting stands here; those behind a # "
+        f"at their default.\nrung = {rung}\n\n" + pages.example(tables(), {"app": dict(app)})
+    )
+
+
+def _help(command: click.Command, name: str) -> str:
+    context = click.Context(command, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+    return command.get_help(context)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -178,13 +178,19 @@ def escaped(text: str) -> str:
 
 def check_name(name: str) -> str:
     """Return `name`. Raise SdkError when it cannot be the name of an entry or tag."""
-    if not name or len(name) > KEY_CHARACTERS_MAX or "\0" in name:
-        raise SdkError(
-            cannot=f"use {name[:40]!r} as a name in the cache",
-            because=f"it has {len(name)} characters; 1 to {KEY_CHARACTERS_MAX} are taken, no NUL",
-            try_="a hash of the long part, such as hashlib.sha256(query).hexdigest()",
-        )
-    return name
+    if 0 < len(name) <= KEY_CHARACTERS_MAX and "\0" not in name and (name.isascii() or _sane(name)):
+        return name
+    raise SdkError(
+        cannot=f"use {name[:40]!a} as a name in the cache",
+        because=f"it has {len(name)} characters; names have 1 to {KEY_CHARACTERS_MAX}, "
+        "and no NUL or half of a pair",
+        try_="a hash of the long part, such as hashlib.sha256(query).hexdigest()",
+    )
+
+
+def _sane(name: str) -> bool:
+    """Whether UTF-8 can say it."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def check_complete(

@@ -107,7 +107,7 @@ def _opened(value: Any) -> tuple[Iterable[Any], bool]:
         frozen = bool(getattr(kind, "__dataclass_params__").frozen)  # noqa: B009  # not in the stubs
         return parts, frozen
     if hasattr(kind, "__pydantic_fields__"):
-        return list(vars(value).values()), False
+        return list(value.__dict__.values()), False
     raise _refusal(value, f"{kind.__module__}.{kind.__qualname__} is not plain data")
 
 

@@ -1,0 +1,9 @@
+"""`store`: documents by key, counters and sorted lists. Data with relations belongs into `db`."""
+
+from __future__ import annotations
+
+from millions.sdk.store.noun import ABSENT, Document, Store
+from millions.sdk.store.schema import SCHEMA
+from millions.sdk.store.sorted_lists import Scored, SortedList
+
+__all__ = ["ABSENT", "SCHEMA", "Document", "Scored", "SortedList", "Store"]

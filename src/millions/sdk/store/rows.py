@@ -1,0 +1,110 @@
+"""Rows: runs one statement of the store, in a transaction of its own or in the caller's.
+
+It repeats what may be repeated while the server restarts or moves, within a bound, and says
+"unknown" where repeating could take effect twice. It knows no table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import asyncpg
+
+from millions.errors import CommitUnknownError, SdkError, UnavailableError
+from millions.sdk.retry import Fate, Patience, fate, sqlstate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from millions.sdk.session import Session
+
+STATEMENT_LIMIT_S = 15.0
+CHECKOUT_LIMIT_S = 10.0
+
+OUT_OF_RANGE = "22003"
+
+
+class PoolSource(Protocol):
+    """Where raw connections come from: the database."""
+
+    def pool(self) -> asyncpg.Pool[Any]:
+        """Return the raw connections."""
+        ...
+
+
+class Rows:
+    """Runs statements. `harmless` ones may be sent again when nobody knows if they took effect."""
+
+    def __init__(self, database: PoolSource) -> None:
+        self._database = database
+
+    async def run(
+        self, sql: str, *arguments: Any, session: Session | None = None, harmless: bool = True
+    ) -> Sequence[asyncpg.Record]:
+        """Return the rows of one statement.
+
+        Raise UnavailableError when the database does not come back in time, CommitUnknownError
+        when a statement that is not `harmless` was cut off, SdkError when a counter overflows.
+        """
+        try:
+            if session is not None:
+                return await raw_connection(session).fetch(sql, *arguments)
+            return await self._run_alone(sql, arguments, harmless=harmless)
+        except asyncpg.NumericValueOutOfRangeError as error:
+            raise SdkError(
+                cannot="count that far", because=str(error), try_="a smaller step"
+            ) from error
+
+    async def _run_alone(
+        self, sql: str, arguments: tuple[Any, ...], *, harmless: bool
+    ) -> Sequence[asyncpg.Record]:
+        patience: Patience | None = None
+        while True:
+            sent = False
+            try:
+                async with self._database.pool().acquire(timeout=CHECKOUT_LIMIT_S) as connection:
+                    sent = True
+                    return await connection.fetch(sql, *arguments, timeout=STATEMENT_LIMIT_S)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if sent and not harmless and not _refused_whole(error):
+                    raise _unknown(error) from error
+                if isinstance(error, TimeoutError):
+                    raise _too_slow(sent=sent) from error
+                if fate(error) is Fate.REFUSED:
+                    raise
+                patience = patience or Patience(doing="reach the store")
+                await patience.pause(error)
+
+
+def raw_connection(session: Session) -> asyncpg.Connection[Any]:
+    """The driver's connection of `session`, whose transaction has begun."""
+    connection = cast("Connection", session.sync_session.bind)
+    return cast("asyncpg.Connection[Any]", connection.connection.driver_connection)
+
+
+def _refused_whole(error: BaseException) -> bool:
+    """Whether the server itself said that the statement did nothing."""
+    return (
+        isinstance(error, asyncpg.PostgresError)
+        and bool(sqlstate(error))
+        and (not sqlstate(error).startswith("08"))
+    )
+
+
+def _unknown(error: BaseException) -> CommitUnknownError:
+    return CommitUnknownError(
+        cannot="say whether the store was changed",
+        because=f"the connection broke before it answered: {error or type(error).__name__}",
+        try_="read it, then decide",
+    )
+
+
+def _too_slow(*, sent: bool) -> UnavailableError:
+    because = (
+        f"no answer within {STATEMENT_LIMIT_S:.0f} s"
+        if sent
+        else f"all raw connections were in use for {CHECKOUT_LIMIT_S:.0f} s"
+    )
+    return UnavailableError(cannot="use the store", because=because, try_="millions status")

@@ -6,7 +6,7 @@ The parts: `noun` declares, `outbox` writes, `worker` claims and runs, `tending`
 from millions.sdk.tasks.current import Current
 from millions.sdk.tasks.dead import DeadTask, QueueStatistics, TaskStatistics
 from millions.sdk.tasks.noun import Tasks
-from millions.sdk.tasks.statements import SCHEMA
+from millions.sdk.tasks.tables import SCHEMA
 from millions.sdk.tasks.task import Task
 from millions.sdk.tasks.threads import TimeLimitExceeded
 from millions.sdk.tasks.wake import Wake

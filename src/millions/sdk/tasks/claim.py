@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,15 @@ class Burial:
     error: str
 
 
-@dataclass(slots=True)
 class Outcomes:
     """What became of tasks since the database was last told."""
 
-    done: list[int] = field(default_factory=list)
-    settled: list[Settlement] = field(default_factory=list)
-    buried: list[Burial] = field(default_factory=list)
+    __slots__ = ("buried", "done", "settled")
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+        self.settled: list[Settlement] = []
+        self.buried: list[Burial] = []
 
     def __bool__(self) -> bool:
         return bool(self.done or self.settled or self.buried)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
 
 from millions.errors import TaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 FORMAT = 1
 """Stands first in every row; a reader leaves a newer one to a newer release."""
@@ -36,7 +38,7 @@ class NewerFormatError(TaskError):
 
 def encode(arguments: Sequence[Any], keywords: dict[str, Any]) -> str:
     """Answer the text of a row. Raise TaskError when an argument is of another type."""
-    document = [FORMAT, [_plain(each, 0) for each in arguments]]
+    document: list[Any] = [FORMAT, [_plain(each, 0) for each in arguments]]
     if keywords:
         document.append({name: _plain(each, 0) for name, each in keywords.items()})
     try:
@@ -64,7 +66,7 @@ def decode(text: str) -> Arguments:
         if '"$' in text:
             document = _revive(document)
         positional: list[Any] = document[1]
-        keywords: dict[str, Any] = document[2] if len(document) > 2 else {}  # noqa: PLR2004
+        keywords: dict[str, Any] = document[2] if len(document) > 2 else {}  # noqa: PLR2004  # keywords stand third
         if type(positional) is not list or type(keywords) is not dict:
             raise TypeError("not a list and an object")
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
@@ -78,13 +80,12 @@ def decode(text: str) -> Arguments:
 
 def _plain(value: Any, depth: int) -> Any:
     """The value as orjson writes it unchanged, or its tagged form."""
-    kind = type(value)
+    kind: type[Any] = value.__class__
     if kind is str or kind is bool or value is None:
         return value
-    if kind is int:
-        return value if -(2**63) <= value < 2**64 else {"$int": hex(value)}
-    if kind is float:
-        return value if math.isfinite(value) else {"$float": repr(value)}
+    if kind in _WRITERS:
+        tag, fits, write = _WRITERS[kind]
+        return value if fits is not None and fits(value) else {tag: write(value)}
     if depth >= DEPTH_MAX:
         raise _refusal(f"they nest deeper than {DEPTH_MAX}", "flatter data, or its name in store")
     if kind is list:
@@ -93,9 +94,6 @@ def _plain(value: Any, depth: int) -> Any:
         return {"$tuple": [_plain(each, depth + 1) for each in value]}
     if kind is dict:
         return _plain_dictionary(value, depth + 1)
-    if kind in _WRITERS:
-        tag, write = _WRITERS[kind]
-        return {tag: write(value)}
     raise _refusal(
         f"{value!r:.80} is of type {kind.__module__}.{kind.__qualname__}",
         "pass its id or its fields: text, numbers, lists, dictionaries, UUID, datetime, bytes, "
@@ -112,9 +110,10 @@ def _plain_dictionary(value: dict[Any, Any], depth: int) -> dict[str, Any]:
 
 def _revive(value: Any) -> Any:
     """The value with every tagged object turned back, innermost first."""
-    if type(value) is list:
+    kind: type[Any] = value.__class__
+    if kind is list:
         return [_revive(each) for each in value]
-    if type(value) is not dict:
+    if kind is not dict:
         return value
     if len(value) == 1:
         (tag,) = value
@@ -136,15 +135,22 @@ def _hexadecimal(text: str) -> int:
     return int(text, 16)
 
 
-_WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
-    UUID: ("$uuid", str),
-    datetime: ("$datetime", datetime.isoformat),
-    date: ("$date", date.isoformat),
-    time: ("$time", time.isoformat),
-    timedelta: ("$timedelta", lambda value: [value.days, value.seconds, value.microseconds]),
-    bytes: ("$bytes", lambda value: b64encode(value).decode()),
-    Decimal: ("$decimal", str),
+def _fits_64_bits(value: int) -> bool:
+    return -(2**63) <= value < 2**64
+
+
+_WRITERS: dict[type, tuple[str, Callable[[Any], bool] | None, Callable[[Any], Any]]] = {
+    int: ("$int", _fits_64_bits, hex),
+    float: ("$float", math.isfinite, repr),
+    UUID: ("$uuid", None, str),
+    datetime: ("$datetime", None, datetime.isoformat),
+    date: ("$date", None, date.isoformat),
+    time: ("$time", None, time.isoformat),
+    timedelta: ("$timedelta", None, lambda value: [value.days, value.seconds, value.microseconds]),
+    bytes: ("$bytes", None, lambda value: b64encode(value).decode()),
+    Decimal: ("$decimal", None, str),
 }
+"""By type: the tag, what says that the value needs none (None: it always does), and the writing."""
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "$uuid": UUID,

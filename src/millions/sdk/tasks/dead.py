@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from millions.sdk.tasks import statements
+from millions.sdk.tasks import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +63,7 @@ class TaskStatistics:
         return sum(each.running for each in self.queues)
 
 
-_NAMES = {statements.READY: "ready", statements.WAITING: "waiting", statements.HELD: "running"}
+_NAMES = {tables.READY: "ready", tables.WAITING: "waiting", tables.HELD: "running"}
 
 
 def by_queue(rows: Iterable[Any]) -> tuple[QueueStatistics, ...]:
@@ -72,6 +72,6 @@ def by_queue(rows: Iterable[Any]) -> tuple[QueueStatistics, ...]:
     for row in rows:
         counts = found.setdefault(row["queue"], {})
         counts[_NAMES[row["state"]]] = row["tasks"]
-        if row["state"] == statements.READY:
+        if row["state"] == tables.READY:
             counts["oldest_s"] = max(0.0, row["oldest_s"] or 0.0)
     return tuple(QueueStatistics(queue=queue, **found[queue]) for queue in sorted(found))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from millions.sdk.tasks import statements
+from millions.sdk.tasks import statements, tables
 from millions.sdk.tasks.claim import Claim
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Lane:
                 *(
                     (
                         each.id,
-                        statements.READY if each.delay_s is None else statements.WAITING,
+                        tables.READY if each.delay_s is None else tables.WAITING,
                         int(each.uncounted),
                         each.delay_s,
                         each.error,

@@ -5,8 +5,7 @@ It never runs a task outside of a worker, except when a task is called like the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from millions.errors import TaskError, UnavailableError
 from millions.sdk.tasks import current, statements
@@ -19,6 +18,8 @@ from millions.sdk.tasks.wake import PostgresWake
 from millions.sdk.tasks.worker import DRAIN_S, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     import asyncpg
 
     from millions.directory import Directory
@@ -56,6 +57,8 @@ class Tasks:
     @overload
     def task(
         self,
+        function: None = None,
+        /,
         *,
         name: str | None = None,
         queue: str = "default",
@@ -69,7 +72,10 @@ class Tasks:
         /,
         *,
         name: str | None = None,
-        **bounds: Any,
+        queue: str = "default",
+        retries: int = 8,
+        time_limit_s: float = 60.0,
+        priority: int = 0,
     ) -> Any:
         """Declare a function, async or not, as a task.
 
@@ -78,7 +84,14 @@ class Tasks:
         """
 
         def declare(found: Callable[..., Any]) -> Task[..., Any]:
-            task = Task(found, Bounds(name=name or name_of(found), **bounds), self._outbox)
+            bounds = Bounds(
+                name=name or name_of(found),
+                queue=queue,
+                retries=retries,
+                time_limit_s=time_limit_s,
+                priority=priority,
+            )
+            task = Task(found, bounds, self._outbox)
             self._registry.add(task)
             return task
 
@@ -94,7 +107,7 @@ class Tasks:
         """
 
         def declare(found: Callable[P, R] | Task[P, R]) -> Task[P, R]:
-            task = found if isinstance(found, Task) else self.task(found)
+            task = cast("Task[P, R]", found) if isinstance(found, Task) else self.task(found)
             schedule = Schedule(name=task.bounds.name, expression=expression, timezone=timezone)
             self._registry.schedule(task, schedule)
             return task

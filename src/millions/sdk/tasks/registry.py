@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from millions.errors import TaskError
-from millions.sdk.tasks.schedule import Schedule
 from millions.sdk.tasks.task import PRIORITIES, Task
+
+if TYPE_CHECKING:
+    from millions.sdk.tasks.schedule import Schedule
 
 AnyTask = Task[Any, Any]
 
 
-@dataclass(slots=True)
 class Registry:
     """Tasks by name, schedules by the name of their task."""
 
-    tasks: dict[str, AnyTask] = field(default_factory=dict)
-    schedules: dict[str, Schedule] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.tasks: dict[str, AnyTask] = {}
+        self.schedules: dict[str, Schedule] = {}
 
     def add(self, task: AnyTask) -> None:
         """Know `task`. Raise TaskError when another function already has its name."""

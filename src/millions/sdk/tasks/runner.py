@@ -161,7 +161,7 @@ class Runner:
             self._cancelled(run, error)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001  # SystemExit too: it ends the task only
+        except BaseException as error:  # noqa: BLE001  # SystemExit too ends the task only
             self._failed(run, error)
         else:
             self._done(run)
@@ -282,7 +282,7 @@ def _enter(run: Run) -> None:
     claim = run.claim
     current.enter(run.attempt)
     if claim.request_id is not None:
-        scope = {"type": "task", "headers": []}
+        scope: dict[str, Any] = {"type": "task", "headers": []}
         requests.enter(requests.Request(claim.request_id, scope, time.perf_counter()))
     structlog.contextvars.bind_contextvars(task=claim.name, task_id=claim.id, attempt=claim.attempt)
 

@@ -1,23 +1,17 @@
-"""The tables of tasks and every statement that a worker sends. Text only; it never connects.
-
-A task is one row of `millions.tasks`, in one of three states; the row is gone when it is done.
-
-    ready ──claim──→ held ──ran──→ (deleted)
-      ↑                ├──failed──→ waiting ──due──→ ready
-      │                ├──failed too often──→ millions.tasks_dead
-      └──given back, or its worker died──┘
+"""Every statement about tasks, but for the tables. Text only; it never connects.
 
 Claims read the head of a partial index in order and skip what others hold. They ask for each
 (queue, priority) apart and from a floor upwards, so that a claim does not walk over the index
 entries of a million tasks that are done but not vacuumed yet.
 Source: SKIP LOCKED queues in the manual of PostgreSQL; the floor is the "cursor" of PgQ.
 """
+# only constants of this file are put into the statements
+
+# ruff: noqa: S608  # only constants of this file are put into the statements
 
 from __future__ import annotations
 
-READY = 0
-WAITING = 1
-HELD = 2
+from millions.sdk.tasks.tables import HELD, READY, WAITING
 
 CHANNEL = "millions_tasks"
 """The channel of LISTEN; its payload names queues, separated by commas."""
@@ -27,80 +21,6 @@ LOCK_CLASS = 0x6D696C6C
 
 TEND_LOCK = 0x74656E64
 """First half of the lock under which one process at a time tends; the second is 0."""
-
-SCHEMA: tuple[str, ...] = (
-    "CREATE SEQUENCE IF NOT EXISTS millions.task_ids",
-    """
-    CREATE TABLE IF NOT EXISTS millions.tasks (
-        id bigint PRIMARY KEY DEFAULT nextval('millions.task_ids'),
-        enqueued_at timestamptz NOT NULL DEFAULT now(),
-        due_at timestamptz NOT NULL DEFAULT now(),
-        unknown_since timestamptz,
-        worker integer,
-        state smallint NOT NULL DEFAULT 0,
-        priority smallint NOT NULL DEFAULT 0,
-        attempt smallint NOT NULL DEFAULT 0,
-        losses smallint NOT NULL DEFAULT 0,
-        queue text COLLATE "C" NOT NULL,
-        name text COLLATE "C" NOT NULL,
-        arguments text NOT NULL,
-        key text,
-        request_id text,
-        error text
-    ) WITH (
-        fillfactor = 70,
-        autovacuum_vacuum_scale_factor = 0,
-        autovacuum_vacuum_threshold = 10000,
-        autovacuum_vacuum_insert_threshold = -1,
-        autovacuum_vacuum_cost_delay = 0,
-        autovacuum_analyze_scale_factor = 0.5,
-        autovacuum_analyze_threshold = 10000
-    )
-    """,
-    "CREATE INDEX IF NOT EXISTS tasks_ready ON millions.tasks (queue, priority, id)"
-    f" WHERE state = {READY}",
-    f"CREATE INDEX IF NOT EXISTS tasks_waiting ON millions.tasks (due_at) WHERE state = {WAITING}",
-    """
-    CREATE TABLE IF NOT EXISTS millions.task_workers (
-        id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        seen_at timestamptz NOT NULL DEFAULT now(),
-        missing_since timestamptz,
-        name text NOT NULL
-    ) WITH (fillfactor = 50)
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS millions.task_keys (
-        name text COLLATE "C" NOT NULL,
-        key text COLLATE "C" NOT NULL,
-        task_id bigint NOT NULL,
-        kept_until timestamptz NOT NULL,
-        PRIMARY KEY (name, key)
-    )
-    """,
-    "CREATE INDEX IF NOT EXISTS task_keys_kept_until ON millions.task_keys (kept_until)",
-    """
-    CREATE TABLE IF NOT EXISTS millions.task_schedules (
-        name text COLLATE "C" PRIMARY KEY,
-        last_at timestamptz NOT NULL
-    )
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS millions.tasks_dead (
-        id bigint PRIMARY KEY,
-        enqueued_at timestamptz NOT NULL,
-        died_at timestamptz NOT NULL DEFAULT now(),
-        priority smallint NOT NULL,
-        attempts smallint NOT NULL,
-        queue text COLLATE "C" NOT NULL,
-        name text COLLATE "C" NOT NULL,
-        arguments text NOT NULL,
-        key text,
-        request_id text,
-        error text NOT NULL
-    )
-    """,
-    "CREATE INDEX IF NOT EXISTS tasks_dead_died_at ON millions.tasks_dead (died_at)",
-)
 
 SESSION = """
     SET synchronous_commit = off;
@@ -180,6 +100,14 @@ ENTER = """
 """
 NEXT_WORKER = "SELECT nextval(pg_get_serial_sequence('millions.task_workers', 'id'))::integer"
 TAKE_LOCK = f"SELECT pg_try_advisory_lock({LOCK_CLASS}, $1)"
+END_HOLDER = f"""
+    SELECT pg_terminate_backend(pid, 1000) FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = {LOCK_CLASS} AND objid = $1::integer::oid
+      AND objsubid = 2 AND granted AND pid <> pg_backend_pid()
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+"""Ends the worker's own former connection, which the server may still believe in."""
+
 BEAT = """
     UPDATE millions.task_workers SET seen_at = now(), missing_since = NULL WHERE id = $1
     RETURNING id
@@ -343,10 +271,3 @@ WORKERS = """
     SELECT (SELECT count(*) FROM millions.task_workers WHERE missing_since IS NULL) AS workers,
         (SELECT count(*) FROM millions.tasks_dead) AS dead
 """
-END_HOLDER = f"""
-    SELECT pg_terminate_backend(pid, 1000) FROM pg_locks
-    WHERE locktype = 'advisory' AND classid = {LOCK_CLASS} AND objid = $1::integer::oid
-      AND objsubid = 2 AND granted AND pid <> pg_backend_pid()
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
-"""Ends the worker's own former connection, which the server may still believe in."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
@@ -16,6 +15,7 @@ from millions.errors import TaskError
 from millions.sdk.tasks import codec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from millions.sdk.session import Session
@@ -125,10 +125,10 @@ class Task(Generic[P, R]):
 def name_of(function: Callable[..., Any]) -> str:
     """The default name: where the function stands, `photos.tasks.thumbnail`."""
     function = _innermost(function)
-    module = inspect.getmodule(function)
     place = function.__module__
-    if place == "__main__" and module is not None and getattr(module, "__spec__", None):
-        place = str(module.__spec__.name)  # started with python -m
+    spec = getattr(inspect.getmodule(function), "__spec__", None)
+    if place == "__main__" and spec is not None:
+        place = str(spec.name)  # started with python -m
     return f"{place}.{function.__qualname__}"
 
 

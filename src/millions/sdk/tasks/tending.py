@@ -1,4 +1,4 @@
-"""What one worker at a time does for all: notice dead workers, make due tasks ready, keep schedules.
+"""What one worker at a time does for all: finds the dead, makes due tasks ready, keeps schedules.
 
 Each step is one statement of one transaction, under an advisory lock that is tried, never waited
 for. Any worker can do it, so nothing here needs an election.
@@ -63,7 +63,7 @@ class Tender:
         self._registry = registry
         self._next_tick: dict[str, datetime] = {}
         self._workers = 1
-        self._sweep_at_s = time.monotonic() + SWEEP_EVERY_S * random.random()  # noqa: S311
+        self._sweep_at_s = time.monotonic() + SWEEP_EVERY_S * random.random()  # noqa: S311  # jitter
 
     async def introduce(self) -> None:
         """Make schedules that are new known: their first tick is the next one, not the last."""
@@ -108,8 +108,10 @@ class Tender:
     async def _tick(
         self, connection: asyncpg.Connection[Any], now: datetime
     ) -> tuple[dict[str, datetime], bool]:
-        """Enqueue what is due by a schedule; answer the next tick of each that was looked at,
-        and whether any was enqueued."""
+        """Enqueue what is due by a schedule.
+
+        Answer the next tick of each that was looked at, and whether any was enqueued.
+        """
         due: list[tuple[str, str, int, datetime]] = []
         following: dict[str, datetime] = {}
         for name, schedule in self._registry.schedules.items():

@@ -12,16 +12,18 @@ import asyncio
 import ctypes
 import queue
 import threading
-from collections.abc import Callable
-from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
 
 ABANDONED_MAX = 16
 """So many threads may hang at once and be replaced; then the pool gets smaller by each more."""
 
 
-class TimeLimitExceeded(BaseException):  # noqa: N818  # raised inside a task, not an error of ours
+class TimeLimitExceeded(BaseException):
     """The task ran longer than its time limit; `except Exception` does not swallow it."""
 
 
@@ -130,7 +132,7 @@ def _work(job: Job) -> None:
             with job.lock:
                 job.over = True  # from here on nobody interrupts this thread
             _raise_in(threading.get_ident(), None)
-    except BaseException as error:  # noqa: BLE001  # it belongs to the task, not to the thread
+    except BaseException as error:  # noqa: BLE001  # the task has it, not the thread
         job.over = True
         failure = error
     try:

@@ -30,6 +30,7 @@ class Listener(Protocol):
 
     def offered(self, queue: str, count: int) -> int:
         """Hear that `queue` has `count` more tasks; answer how many of them it has room for."""
+        ...
 
     def look_again(self) -> None:
         """Hear that older tasks became ready somewhere."""
@@ -46,6 +47,7 @@ class Wake(Protocol):
 
     def join(self, listener: Listener) -> Callable[[], None]:
         """Tell a worker of this process from now on; the answer ends it."""
+        ...
 
     async def listen(self, connection: asyncpg.Connection[Any], listener: Listener) -> None:
         """Tell a worker what other processes say, as long as its `connection` lives."""

@@ -15,7 +15,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from millions.sdk.log import log, lines
+from millions.sdk.log import lines, log
 
 if TYPE_CHECKING:
     from millions.sdk.tasks.runner import Runner
@@ -83,7 +83,7 @@ class Watchdog:
 
     def _tell(self, loop: asyncio.AbstractEventLoop, silent_s: float) -> None:
         task = asyncio.current_task(loop)
-        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # its documented use
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented
         stack = traceback.format_stack(frame)[-STACK_MAX:] if frame is not None else []
         log.error(
             "the event loop is blocked; nothing else in this process goes on",

@@ -139,7 +139,7 @@ class Worker:
                     await self._open()
                     pause_s = FIRST_PAUSE_S
                 await self._converse()
-            except Exception as error:  # noqa: BLE001  # whatever it is, a new connection reconciles
+            except Exception as error:  # noqa: BLE001  # a new connection reconciles
                 self._connected = False
                 self._lane.drop()
                 _say(error)

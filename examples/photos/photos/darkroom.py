@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import update
 
 from millions import db, files, log, metrics, tasks, uuid7
+from millions.errors import FileRefusedError
 from photos import library, pictures, spreading
 from photos.models import Photo
 
@@ -31,7 +32,7 @@ async def publish(
     inspected = await asyncio.to_thread(pictures.inspect, content)
     photo_id = photo_id or uuid7()
     upload = library.file_name(owner_id, photo_id, "upload")
-    await files.put(upload, content, accept=pictures.ACCEPT, max_mib=pictures.MAX_UPLOAD_MIB)
+    await _keep(upload, content)
     try:
         async with db.write(owner_id) as session:
             session.add(
@@ -53,6 +54,14 @@ async def publish(
         raise
     published.inc()
     return photo_id
+
+
+async def _keep(name: str, content: bytes) -> None:
+    """Store an upload. Raise RefusedPictureError when the stack allows less than we do."""
+    try:
+        await files.put(name, content, accept=pictures.ACCEPT, max_mib=pictures.MAX_UPLOAD_MIB)
+    except FileRefusedError as error:
+        raise pictures.RefusedPictureError(f"This file is not taken: {error.because}.") from error
 
 
 @tasks.task(time_limit_s=DEVELOP_LIMIT_S, queue="pictures")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Colour = tuple[int, int, int]
-SHAPES = ((1080, 1350), (1080, 1080), (1350, 1080), (1280, 854), (900, 1200))
+SHAPES = ((800, 1000), (840, 840), (1000, 800), (990, 660), (750, 1000))
 """Portrait, square and landscape, as telephones take them."""
 
 

@@ -61,15 +61,15 @@ async def spread_batch(owner_id: UUID, photo_id: UUID, start: UUID, end: UUID) -
 @tasks.task()
 async def settle(follower_id: UUID, followed_id: UUID) -> None:
     """After a follow, put what was shared before into the feed; after an unfollow, take it out."""
-    mine = feed_of(follower_id)
-    if await _follows(follower_id, followed_id):
-        shared = [
-            Entry(owner_id=followed_id, photo_id=each) for each in await library.recent(followed_id)
-        ]
-        if shared:
-            await mine.add_many([each.scored for each in shared])
+    shared = await library.recent(followed_id)
+    if not shared:
         return
-    kept = [scored.member for scored in await mine.range(limit=KEPT)]
+    mine = feed_of(follower_id)
+    entries = [Entry(owner_id=followed_id, photo_id=each) for each in shared]
+    if await _follows(follower_id, followed_id):
+        await mine.add_many([each.scored for each in entries])
+        return
+    kept = [scored.member for scored in await mine.range(KEPT)]
     gone = [member for member in kept if entry(member).owner_id == followed_id]
     if gone:
         await mine.remove(*gone)

@@ -181,8 +181,9 @@ def _aggregates(statement: sa.Select[Any]) -> tuple[type[Any] | None, ...] | Non
 
 
 def _aggregate(column: Any) -> type[Any] | None:
-    element = cast("Any", column.element) if isinstance(column, Label) else column
-    kind = cast("type[Any]", type(element))
+    whole: Any = column
+    element: Any = whole.element if isinstance(column, Label) else whole
+    kind: type[Any] = element.__class__
     if kind in MERGED:
         if any(_is_distinct(each) for each in element.clauses):
             raise _refusal("it counts DISTINCT values", "group_by(column), then len(rows)")

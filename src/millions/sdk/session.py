@@ -7,8 +7,9 @@ It never begins or ends the transaction by itself; `block.py` does.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from uuid import UUID
 
-from sqlalchemy import event, inspect, orm
+from sqlalchemy import event, orm
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from millions.errors import NotRoutableError, UnavailableError
@@ -186,9 +187,9 @@ def _check_key(
     if value is None and deed[1]:
         setattr(row, attribute, session.key)
         return
-    former = inspect(row, raiseerr=True).attrs[attribute].history.deleted
-    for each in (value, *(former or ())):
-        if each is not None and each != session.key:
+    former = orm.attributes.instance_state(row).committed_state.get(attribute)
+    for each in (value, former):
+        if isinstance(each, UUID | int | str) and each != session.key:
             raise _refusal(
                 deed[0],
                 table,

@@ -7,10 +7,15 @@ an upload as it came: what is served was decoded and encoded anew, so no metadat
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ACCEPT = ("image/jpeg", "image/png", "image/webp")
 """What people may upload; also the types that `files.put` checks by content."""
@@ -34,6 +39,11 @@ SIZES = {"small": 480, "large": 1440}
 
 JPEG_QUALITY = 84
 
+SRGB = ImageCms.createProfile("sRGB")
+ORIENTATION = 0x0112
+LYING = {5, 6, 7, 8}
+"""Values of the EXIF orientation at which width and height change places."""
+
 BACKGROUND = (255, 255, 255)
 """What shows through where a picture was transparent: a JPEG has no alpha."""
 
@@ -56,25 +66,28 @@ def inspect(content: bytes) -> Inspected:
     """Decode all of `content` cheaply. Raise RefusedPictureError when it is not a whole picture."""
     image = _open(content)
     width, height = image.size
-    if image.getexif().get(0x0112, 1) in {5, 6, 7, 8}:  # orientation: lying on its side
-        width, height = height, width
-    format_ = str(image.format)
-    image.draft("RGB", (256, 256))  # a JPEG is then decoded at an eighth, yet read to its end
-    flat = _flat(_decoded(image)).resize((1, 1), Image.Resampling.BOX)
+    with _decoding():
+        image.draft("RGB", (256, 256))  # a JPEG is then decoded at an eighth, yet read to its end
+        image.load()
+        if image.getexif().get(ORIENTATION, 1) in LYING:
+            width, height = height, width
+        flat = _flat(image).resize((1, 1), Image.Resampling.BOX)
     red, green, blue = flat.getpixel((0, 0))  # type: ignore[misc]  # RGB has three bands
     colour = f"#{red:02x}{green:02x}{blue:02x}"
-    return Inspected(format=format_, width=width, height=height, colour=colour)
+    return Inspected(format=str(image.format), width=width, height=height, colour=colour)
 
 
 def render(content: bytes) -> dict[str, bytes]:
     """Encode every size of SIZES as JPEG: upright, without metadata, never enlarged."""
     whole = _open(content)
     largest = max(SIZES.values())
-    whole.draft("RGB", (largest, largest))
-    image = _flat(ImageOps.exif_transpose(_decoded(whole)))
+    with _decoding():
+        whole.draft("RGB", (largest, largest))
+        image = _flat(_in_srgb(ImageOps.exif_transpose(whole)))
     rendered: dict[str, bytes] = {}
     for size, side in sorted(SIZES.items(), key=lambda each: -each[1]):
         image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        image.info = {}  # comments and profiles would be written again
         target = BytesIO()
         image.save(target, "JPEG", quality=JPEG_QUALITY, progressive=side > SIZES["small"])
         rendered[size] = target.getvalue()
@@ -87,20 +100,28 @@ def _open(content: bytes) -> Image.Image:
         raise RefusedPictureError("The file is empty.")
     if len(content) > MAX_UPLOAD_MIB * 1024 * 1024:
         raise RefusedPictureError(f"The file is larger than {MAX_UPLOAD_MIB} MiB.")
+    with _decoding(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(BytesIO(content), formats=FORMATS)
+    _check_size(*image.size)
+    return image
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Say of whatever Pillow raises that the picture is at fault: damage can raise anything."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(BytesIO(content), formats=FORMATS)
+        yield
+    except (RefusedPictureError, MemoryError):
+        raise
     except Image.DecompressionBombError as error:
         raise RefusedPictureError(_too_many_pixels()) from error
     except UnidentifiedImageError as error:
         raise RefusedPictureError(
             "This is not a JPEG, PNG or WebP picture, or it is damaged."
         ) from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise RefusedPictureError("The picture is damaged and cannot be read.") from error
-    _check_size(*image.size)
-    return image
+    except Exception as error:
+        raise RefusedPictureError("The picture is cut off or damaged.") from error
 
 
 def _check_size(width: int, height: int) -> None:
@@ -118,12 +139,14 @@ def _too_many_pixels() -> str:
     return f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels."
 
 
-def _decoded(image: Image.Image) -> Image.Image:
-    """Decode every pixel. Raise RefusedPictureError when the data ends early or is wrong."""
-    try:
-        image.load()
-    except (OSError, ValueError, SyntaxError, IndexError, EOFError) as error:
-        raise RefusedPictureError("The picture is cut off or damaged.") from error
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """The picture in the colours of the web: profiles of cameras are dropped with the metadata."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in {"RGB", "RGBA"}:
+        return image
+    with suppress(ImageCms.PyCMSError, OSError):  # a damaged profile is no reason to refuse
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, SRGB, outputMode=image.mode) or image
     return image
 
 

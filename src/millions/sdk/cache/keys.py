@@ -29,19 +29,27 @@ KEY_CHARACTERS_MAX = 512
 class Call:
     """Puts the arguments of a call to `function` in the order of its parameters."""
 
-    __slots__ = ("_arity", "_defaults", "_signature", "_tails", "parameters")
+    __slots__ = ("_arity", "_defaults", "_positional", "_signature", "_tails", "parameters")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._signature = inspect.signature(function)
         self.parameters = tuple(self._signature.parameters)
         self._arity = len(self.parameters)
+        self._positional = sum(
+            each.kind is not each.KEYWORD_ONLY for each in self._signature.parameters.values()
+        )
         self._defaults = self._plain_defaults()
         self._tails = self._defaults_by_count()
+
+    @property
+    def arity(self) -> int:
+        """That many arguments by position are a whole call; -1 when no number of them is."""
+        return self._arity if self._defaults is not None and self._positional == self._arity else -1
 
     def values(self, args: Arguments, kwargs: Mapping[str, Any]) -> Arguments:
         """The value of every parameter. Raise TypeError as the call itself would."""
         if not kwargs:
-            if len(args) == self._arity:
+            if len(args) == self.arity:
                 return args
             tail = self._tails.get(len(args))
             if tail is not None:
@@ -55,7 +63,7 @@ class Call:
 
     def _by_name(self, args: Arguments, kwargs: Mapping[str, Any]) -> Arguments | None:
         """The values where every keyword names a parameter; None when it takes a closer look."""
-        if self._defaults is None:
+        if self._defaults is None or len(args) > self._positional:
             return None
         values = list(args)
         taken = 0
@@ -70,9 +78,10 @@ class Call:
         return tuple(values) if taken == len(kwargs) and len(values) == self._arity else None
 
     def _plain_defaults(self) -> dict[str, Any] | None:
-        """The defaults, where every parameter can be given by position and by name."""
+        """The defaults, where every parameter can be given by name."""
         parameters = self._signature.parameters.values()
-        if any(each.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD for each in parameters):
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        if any(each.kind not in named for each in parameters):
             return None
         return {each.name: each.default for each in parameters if each.default is not each.empty}
 
@@ -84,7 +93,8 @@ class Call:
             if self._defaults is None or self.parameters[count] not in self._defaults:
                 break
             tail = (self._defaults[self.parameters[count]], *tail)
-            tails[count] = tail
+            if count <= self._positional:
+                tails[count] = tail
         return tails
 
 

@@ -51,7 +51,7 @@ class Naming:
 
     def _by_template(self, template: Template) -> Callable[[Arguments, Mapping[str, Any]], str]:
         render, values_of = template.compiled(), self._call.values
-        arity = len(self._call.parameters)
+        arity = self._call.arity
 
         def key_of(args: Arguments, kwargs: Mapping[str, Any]) -> str:
             if not kwargs and len(args) == arity:

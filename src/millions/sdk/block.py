@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import greenlet_spawn
 
 from millions.errors import CommitUnknownError, UnavailableError
-from millions.sdk.driver import CHECKOUT_LIMIT_S
 from millions.sdk.retry import Fate, Patience, fate
 from millions.sdk.session import CommitWatcher, Session, call_all
 from millions.sdk.transaction import Outcome, Transaction
@@ -36,7 +35,10 @@ class Block:
         "_begin_sql",
         "_connection",
         "_engine",
+        "_hold_s",
         "_key",
+        "_names",
+        "_prepared",
         "_read_only",
         "_session",
         "_shard",
@@ -57,6 +59,7 @@ class Block:
         begin_sql: str,
         read_only: bool,
         watchers: tuple[CommitWatcher, ...],
+        hold_s: float,
     ) -> None:
         self._engine = engine
         self._key = key
@@ -64,6 +67,9 @@ class Block:
         self._begin_sql = begin_sql
         self._read_only = read_only
         self._watchers = watchers
+        self._hold_s = hold_s
+        self._names: frozenset[str] = frozenset()
+        self._prepared: list[CommitWatcher] = []
 
     @property
     def lost(self) -> bool:
@@ -89,7 +95,9 @@ class Block:
                 if fate(error) is not Fate.LOST:
                     raise
                 if patience is None:
-                    patience = Patience(doing=f"begin a transaction on {self._shard}")
+                    patience = Patience(
+                        doing=f"begin a transaction on {self._shard}", limit_s=self._hold_s
+                    )
                 await patience.pause(error)
             else:
                 return self._session
@@ -152,9 +160,10 @@ class Block:
         while session.before:
             await session.before.pop(0)(session)
         if session.names:
-            names = frozenset(session.names)
+            self._names = frozenset(session.names)
             for watcher in self._watchers:
-                await watcher.prepare(session, names)
+                self._prepared.append(watcher)
+                await watcher.prepare(session, self._names)
 
     def _commit(self) -> None:
         self._transaction.leaving = True
@@ -206,20 +215,17 @@ class Block:
         raise failure
 
     def _tell_done(self) -> None:
-        names = frozenset(self._session.names)
-        told = [partial(each.committed, names) for each in self._watchers] if names else []
+        told = [partial(each.committed, self._names) for each in self._prepared]
         call_all([*told, *self._session.after])
 
     def _tell_undone(self) -> None:
-        names = frozenset(self._session.names)
         unknown = self._transaction.outcome is Outcome.UNKNOWN
-        watchers = self._watchers if names else ()
-        told = [partial(each.aborted, names, unknown=unknown) for each in watchers]
+        told = [partial(each.aborted, self._names, unknown=unknown) for each in self._prepared]
         call_all([*told, *self._session.undone])
 
     def _refuse_crowd(self, error: Exception) -> NoReturn:
         raise UnavailableError(
             cannot=f"get a connection to {self._shard}",
-            because=f"all of the pool were in use for {CHECKOUT_LIMIT_S:.0f} s",
+            because=str(error).split("(Background", 1)[0].strip(),
             try_="a larger pool_size, or shorter blocks: nothing slow inside `async with db.…`",
         ) from error

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 from millions.errors import DirectoryError, SdkError, UnavailableError
 from millions.sdk import driver, scatter, sharding_check
 from millions.sdk.block import Block
-from millions.sdk.retry import DEMOTED, Fate, Patience, fate, sqlstate
+from millions.sdk.driver import CHECKOUT_LIMIT_S
+from millions.sdk.retry import DEMOTED, HOLD_S, Fate, Patience, fate, sqlstate
 from millions.sdk.sharding import REFERENCE, AnyKey, Key, checked_key
 from millions.sdk.transaction import Outcome
 
@@ -59,9 +60,15 @@ class OpenShard:
 
 
 class Database:
-    """The noun `db`. Made without I/O; usable between `open` and `close`, on one event loop."""
+    """The noun `db`. Made without I/O; usable between `open` and `close`, on one event loop.
 
-    def __init__(self) -> None:
+    `hold_s` bounds how long a block that has not begun waits for a server that is away,
+    `checkout_s` how long it waits for a connection that other blocks hold.
+    """
+
+    def __init__(self, *, hold_s: float = HOLD_S, checkout_s: float = CHECKOUT_LIMIT_S) -> None:
+        self._hold_s = hold_s
+        self._checkout_s = checkout_s
         self._shards: dict[str, OpenShard] = {}
         self._home: OpenShard | None = None
         self._place: DatabasePlace | None = None
@@ -81,7 +88,7 @@ class Database:
         self._place = place
         self._name = f"{directory.stack} {os.getpid()}"
         for shard in place.shards:
-            made = driver.engine(place, shard.primary, name=self._name)
+            made = driver.engine(place, shard.primary, name=self._name, checkout_s=self._checkout_s)
             pool = await driver.raw_pool(place, shard.primary, name=self._name)
             self._shards[shard.name] = OpenShard(
                 name=shard.name,
@@ -127,7 +134,7 @@ class Database:
         Never again after a commit or an unknown one (CommitUnknownError), so `fn` should have no
         effect outside the transaction. Raise the last error when `attempts` or time is used up.
         """
-        patience = Patience(doing="run the transaction")
+        patience: Patience | None = None
         for attempt in range(1, attempts + 1):
             block = self.write(key, isolation=isolation)
             try:
@@ -138,6 +145,8 @@ class Database:
             except Exception as error:
                 if attempt == attempts or not _repeatable(block, error):
                     raise
+                if patience is None:
+                    patience = Patience(doing="run the transaction", limit_s=self._hold_s)
                 await patience.pause(error)
             else:
                 return answer
@@ -200,6 +209,7 @@ class Database:
             begin_sql=begin_sql,
             read_only=read_only,
             watchers=self._watchers,
+            hold_s=self._hold_s,
         )
 
     def _open_shard(self, name: str | None) -> OpenShard:

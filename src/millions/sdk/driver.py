@@ -13,6 +13,7 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from millions.errors import UnavailableError
@@ -106,7 +107,9 @@ def password(place: DatabasePlace) -> str:
         ) from error
 
 
-def engine(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> AsyncEngine:
+def engine(
+    place: DatabasePlace, endpoint: Endpoint, *, name: str, checkout_s: float = CHECKOUT_LIMIT_S
+) -> AsyncEngine:
     """Make an engine with a pool of `place.pool_size` connections; connects to nothing yet."""
 
     async def opened(**_: object) -> asyncpg.Connection[Any]:
@@ -117,10 +120,11 @@ def engine(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> AsyncEngin
         async_creator=opened,
         pool_size=place.pool_size,
         max_overflow=0,
-        pool_timeout=CHECKOUT_LIMIT_S,
+        pool_timeout=checkout_s,
         pool_use_lifo=True,  # few warm connections rather than many cold ones
     )
     event.listen(made.sync_engine, "connect", _watch_notices)
+    event.listen(made.sync_engine, "checkout", _refuse_closed)
     return made
 
 
@@ -144,6 +148,13 @@ class Dialect(PGDialect_asyncpg):
 
 
 registry.register("postgresql.millions", __name__, "Dialect")
+
+
+def _refuse_closed(adapter: Any, record: object, pooled: object) -> None:
+    """Have the pool open another connection in place of one that the server has closed."""
+    del record, pooled
+    if adapter._connection.is_closed():  # noqa: SLF001  # the seam
+        raise DisconnectionError
 
 
 def _watch_notices(adapter: Any, record: Any) -> None:

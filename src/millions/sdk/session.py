@@ -28,7 +28,10 @@ class CommitWatcher(Protocol):
     """Who must know of the names that a transaction invalidates: the cache."""
 
     async def prepare(self, session: Session, names: frozenset[str]) -> None:
-        """Called inside the transaction, right before COMMIT; what it raises rolls back."""
+        """Called inside the transaction, right before COMMIT; what it raises rolls back.
+
+        Exactly one of `committed` and `aborted` follows, with the same names.
+        """
 
     def committed(self, names: frozenset[str]) -> None:
         """Called when COMMIT was acknowledged."""
@@ -84,6 +87,12 @@ class Session(AsyncSession):
 
     def invalidates(self, *names: str) -> None:
         """Name cache keys and tags that are stale once this transaction is committed."""
+        if self.sync_session.transaction.read_only:
+            raise NotRoutableError(
+                cannot=f"invalidate {', '.join(names)}",
+                because="db.read changes nothing, so nothing becomes stale with it",
+                try_="db.write(key), or cache.invalidate outside of a transaction",
+            )
         self.names.update(names)
 
     def before_commit(self, call: Callable[[Session], Awaitable[None]]) -> None:

@@ -1,0 +1,116 @@
+"""What is done when a process has ended: its children, its last lines, its unit's trouble.
+
+It decides nothing about what comes next; the planner reads the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from millions.model import Phase
+from millions.reconcile.backoff import after_failure
+from millions.runtime import belonging, processes, reaper
+
+if TYPE_CHECKING:
+    from millions.runtime.crew import Crew
+    from millions.runtime.processes import Identity
+    from millions.runtime.record import ProcessRecord
+
+LAST_LINES = 20
+"""How much of its log a failure quotes: a traceback's end fits."""
+
+POLL_S = 0.005
+
+
+def begin(crew: Crew, name: str, number: int) -> None:
+    """Bury a process that has ended."""
+    process = crew.ledger.process(name, number)
+    if process is None:
+        return
+    if process.phase is not Phase.STOPPING:
+        said = reaper.said(_code(crew, process))
+        crew.ledger.change_process(name, number, phase=Phase.STOPPING, blame=said)
+        crew.ledger.change(name, restarts=crew.ledger.get(name).restarts + 1)
+    crew.spawn_task(_bury(crew, name, number))
+
+
+async def _bury(crew: Crew, name: str, number: int) -> None:
+    process = crew.ledger.process(name, number)
+    if process is None:
+        return
+    await end_leftovers(crew, name, number)
+    crew.watch.forget(name, number)
+    journal = crew.journals.of(name, process.spec)
+    journal.finish(number)
+    if process.blame:
+        last = journal.tail(number, LAST_LINES)
+        journal.note(process.blame, level="error", start=number)
+        ready_for_s = time.time() - process.ready_at_s if process.ready_at_s else 0.0
+        blame(
+            crew,
+            name,
+            process.spec.revision,
+            words="\n".join((process.blame, *last)),
+            grave=process.stop_step > 0,
+            ready_for_s=ready_for_s,
+        )
+    else:
+        journal.note(f"stopped: {reaper.said(_code(crew, process))}", start=number)
+    if process.handover:
+        with suppress(OSError):
+            os.unlink(process.handover)  # noqa: PTH108  # one system call
+    record = crew.ledger.get(name)
+    crew.ledger.change(
+        name, processes=tuple(each for each in record.processes if each.number != number)
+    )
+
+
+def blame(  # a fact each, most by keyword
+    crew: Crew,
+    name: str,
+    revision: str,
+    *,
+    words: str,
+    grave: bool = False,
+    ready_for_s: float = 0.0,
+) -> None:
+    """Record one more failure of a unit's revision."""
+    record = crew.ledger.get(name)
+    former = next((each for each in record.troubles if each.revision == revision), None)
+    trouble = after_failure(
+        former,
+        revision=revision,
+        now_s=time.time(),
+        ready_for_s=ready_for_s,
+        words=words,
+        grave=grave,
+    )
+    others = tuple(each for each in record.troubles if each.revision != revision)
+    crew.ledger.change(name, generation=crew.generation, troubles=(*others, trouble))
+    crew.wake()
+
+
+async def end_leftovers(crew: Crew, name: str, number: int) -> None:
+    """Kill what a start left behind, and wait until it is gone (bounded)."""
+    record = crew.ledger.get(name)
+    living = frozenset(
+        each.identity.pid
+        for each in record.processes
+        if each.number != number and each.identity is not None
+    )
+    doomed: list[Identity] = []
+    for identity in belonging.leftovers(crew.state, name, number, living=living):
+        doomed += processes.kill_tree(identity)
+    deadline = time.monotonic() + processes.KILL_WAIT_S
+    while time.monotonic() < deadline:
+        if not any(processes.alive(each) for each in doomed):
+            return
+        await asyncio.sleep(POLL_S)
+
+
+def _code(crew: Crew, process: ProcessRecord) -> int | None:
+    return crew.reaper.code(process.identity.pid) if process.identity is not None else None

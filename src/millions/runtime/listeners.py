@@ -1,0 +1,55 @@
+"""The public sockets of the stack: one for each unit and address, kept open as long as wanted.
+
+Never closes a socket that a unit still serves; closing ours would not close theirs anyway, but the
+backlog would be lost with the unit.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from millions.runtime import sockets
+
+if TYPE_CHECKING:
+    import socket
+
+    from millions.model import Address
+    from millions.runtime.record import ProcessRecord
+    from millions.runtime.state import StateFolder
+
+_Key = tuple[str, str]
+
+
+class Listeners:
+    """Listening sockets by unit and address."""
+
+    def __init__(self, state: StateFolder) -> None:
+        self._open: dict[_Key, socket.socket] = {}
+        account = state.account
+        self._allowed = frozenset({0, os.geteuid(), *([account.uid] if account else ())})
+
+    def get(self, unit: str, address: Address) -> socket.socket:
+        """The socket of a unit, bound now if it is not yet. Raise MachineError when taken."""
+        key = (unit, str(address))
+        if key not in self._open:
+            self._open[key] = sockets.listen(address)
+        return self._open[key]
+
+    def adopt(self, unit: str, process: ProcessRecord) -> None:
+        """Fetch the socket that a running process serves (blocking, bounded)."""
+        address = process.spec.public
+        if address is None or (unit, str(address)) in self._open:
+            return
+        server = sockets.fetch(process.handover, self._allowed)
+        if server is None:
+            return
+        if sockets.listens_on(server, address):
+            self._open[unit, str(address)] = server
+        else:
+            server.close()
+
+    def keep(self, wanted: frozenset[_Key]) -> None:
+        """Close every socket that is neither wanted nor used by a process."""
+        for key in self._open.keys() - wanted:
+            self._open.pop(key).close()

@@ -1,0 +1,51 @@
+"""Observing: what the planner is told about this machine, from the ledger and the disk.
+
+Loses nothing and chooses nothing; phases were recorded by the watches.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from millions.model import Observed, Process, Seen
+from millions.runtime.preparing import marker
+
+if TYPE_CHECKING:
+    from millions.model import Unit
+    from millions.runtime.ledger import Ledger
+    from millions.runtime.record import UnitRecord
+    from millions.runtime.state import StateFolder
+
+
+def observe(state: StateFolder, ledger: Ledger, wanted: tuple[Unit, ...]) -> Observed:
+    """What runs now (a few system calls a unit)."""
+    specs = {unit.name: unit for unit in wanted}
+    return Observed(
+        now_s=time.time(),
+        units=tuple(_seen(state, record, specs.get(record.name)) for record in ledger.records()),
+    )
+
+
+def _seen(state: StateFolder, record: UnitRecord, wanted: Unit | None) -> Seen:
+    folder = state.unit(record.name)
+    specs = [spec for spec in (wanted, record.good) if spec is not None]
+    keys = {preparation.key for spec in specs for preparation in spec.prepare}
+    return Seen(
+        name=record.name,
+        processes=tuple(
+            Process(
+                number=each.number,
+                spec=each.spec,
+                phase=each.phase,
+                since_s=each.since_s,
+                changed_s=each.changed_s,
+            )
+            for each in record.processes
+        ),
+        prepared=frozenset(key for key in keys if marker(folder, key).exists()),
+        has_data=(folder / "data").is_dir(),
+        good=record.good,
+        troubles=record.troubles,
+        busy=record.preparing is not None,
+    )

@@ -1,0 +1,52 @@
+"""What the stack's units read: the directory document and the secrets.
+
+A secret is made once and never changed, printed or logged. The directory's epoch rises with every
+change of what it says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from millions import directory as directories
+from millions.errors import DirectoryError
+from millions.runtime import files
+
+if TYPE_CHECKING:
+    from millions.directory import Directory
+    from millions.runtime.state import StateFolder
+
+SECRET_BYTES = 32
+"""256 bits, as URL-safe text."""
+
+
+def make_secrets(state: StateFolder, names: tuple[str, ...]) -> None:
+    """Make each secret that is missing (blocking). OSError when that cannot be."""
+    for name in names:
+        path = state.secrets / name
+        if not os.path.lexists(path):
+            files.write(path, secrets.token_urlsafe(SECRET_BYTES) + "\n", owner=state.account)
+
+
+def write_directory(state: StateFolder, wanted: Directory) -> int:
+    """Write the directory where it says something new (blocking); returns its epoch."""
+    former = _former(state)
+    if former is None:
+        published = wanted
+    elif dataclasses.replace(wanted, epoch=former.epoch) == former:
+        return former.epoch
+    else:
+        published = dataclasses.replace(wanted, epoch=max(former.epoch + 1, wanted.epoch))
+    files.write(state.directory, published.text(), owner=state.account)
+    return published.epoch
+
+
+def _former(state: StateFolder) -> Directory | None:
+    """What was published last; None when there is nothing that can be read."""
+    try:
+        return directories.read(state.directory)
+    except DirectoryError:
+        return None

@@ -1,0 +1,187 @@
+"""Starting one process of a unit: its files, environment, limits, user and log.
+
+Never puts a secret into an argument or a file: secrets are read from their files into the
+environment of the process alone. Units get nothing of our own environment.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from millions.errors import UnitFailedError
+from millions.runtime import belonging, files, processes
+
+if TYPE_CHECKING:
+    import socket
+
+    from millions.model import Address, Limits, Unit
+    from millions.runtime.processes import Identity
+    from millions.runtime.state import StateFolder
+
+LISTEN_DESCRIPTOR = 3
+"""Where a unit finds its listening socket, as with systemd's socket activation."""
+
+_OPEN_MAX = 64
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One start: `number` counts the starts of the unit, `output` is where its output goes."""
+
+    state: StateFolder
+    spec: Unit
+    number: int
+    output: int
+    address: Address | None = None
+    handover: str = ""
+
+
+def launch(
+    start: Launch, command: tuple[str, ...] = (), server: socket.socket | None = None
+) -> Identity:
+    """Start a process of the unit (its own command, or a preparation's). Blocking, milliseconds.
+
+    Raise UnitFailedError when the program cannot be run at all.
+    """
+    spec, state = start.spec, start.state
+    places = _places(start)
+    arguments = [_filled(each, places) for each in command or spec.command]
+    folder = _filled(spec.working_folder, places) or places["{folder}"]
+    account = state.account
+    try:
+        _render(start, places)
+        with _at_listen_descriptor(server) as kept:
+            child = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=start.output,
+                stderr=start.output,
+                cwd=folder,
+                env=environment(start, listens=server is not None),
+                pass_fds=kept,
+                start_new_session=True,
+                umask=0o077,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+            )
+    except (OSError, ValueError) as error:
+        raise UnitFailedError(
+            cannot=f"start {spec.name}", because=str(error), try_="millions doctor"
+        ) from error
+    child.returncode = 0  # the supervisor reaps every child itself
+    identity = processes.identify(child.pid)
+    if identity is None:  # it is over already: a zombie still has its start time
+        entry = processes.entry(child.pid)
+        started = entry.started if entry is not None else 0
+        return processes.Identity(pid=child.pid, started=started, boot=processes.boot())
+    with suppress(OSError, ValueError):  # it may be over by now
+        _limit(child.pid, spec.limits)
+    return identity
+
+
+def environment(start: Launch, *, listens: bool = False) -> dict[str, str]:
+    """Everything that the process finds in its environment, secrets included."""
+    spec, state, places = start.spec, start.state, _places(start)
+    folder = places["{folder}"]
+    known = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": folder,
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPYCACHEPREFIX": str(state.bytecode),
+        belonging.STACK: state.name,
+        belonging.DIRECTORY: str(state.directory),
+        belonging.UNIT: spec.name,
+        belonging.START: str(start.number),
+    }
+    if state.account is not None:
+        known["USER"] = known["LOGNAME"] = state.account.name
+    known |= {name: _filled(value, places) for name, value in spec.environment}
+    if start.address is not None:
+        known["MILLIONS_PRIVATE"] = str(start.address)
+    if listens:
+        known["MILLIONS_LISTEN_FD"] = str(LISTEN_DESCRIPTOR)
+        known["MILLIONS_HANDOVER"] = start.handover
+    for name, secret in spec.secret_environment:
+        known[name] = (state.secrets / secret).read_text(encoding="utf-8").strip()
+    return known
+
+
+def _places(start: Launch) -> dict[str, str]:
+    """What the placeholders of a unit stand for."""
+    folder = start.state.unit(start.spec.name)
+    places = {
+        "{folder}": str(folder),
+        "{run}": str(start.state.run),
+        "{secrets}": str(start.state.secrets),
+        "{directory}": str(start.state.directory),
+    }
+    if start.spec.holds_data:
+        places["{data}"] = str(folder / "data")
+    return places
+
+
+def _filled(text: str, places: dict[str, str]) -> str:
+    """`text` with its placeholders replaced; other braces stay as they are."""
+    if "{" in text:
+        for name, value in places.items():
+            text = text.replace(name, value)
+    return text
+
+
+def _render(start: Launch, places: dict[str, str]) -> None:
+    root = start.state.unit(start.spec.name)
+    for file in start.spec.files:
+        content = _filled(file.content, places)
+        files.write_below(root, file.path, content, mode=file.mode, owner=start.state.account)
+
+
+class _at_listen_descriptor:  # noqa: N801  # reads as what it does
+    """Keep `server` at the listen descriptor while a child is made; what was there comes back."""
+
+    def __init__(self, server: socket.socket | None) -> None:
+        self._server = server
+        self._former: int | None = None
+
+    def __enter__(self) -> tuple[int, ...]:
+        if self._server is None:
+            return ()
+        with suppress(OSError):
+            self._former = os.dup(LISTEN_DESCRIPTOR)
+        os.dup2(self._server.fileno(), LISTEN_DESCRIPTOR, inheritable=False)
+        return (LISTEN_DESCRIPTOR,)
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is None:
+            return
+        if self._former is None:
+            os.close(LISTEN_DESCRIPTOR)
+        else:
+            os.dup2(self._former, LISTEN_DESCRIPTOR, inheritable=False)
+            os.close(self._former)
+
+
+def _limit(pid: int, limits: Limits) -> None:
+    """Set the bounds that the kernel holds: at most what we may ourselves."""
+    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    wanted = max(limits.open_files, _OPEN_MAX)
+    bound = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (bound, bound))
+    resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+    if limits.memory_mib is not None:
+        memory = limits.memory_mib * _MIB
+        resource.prlimit(pid, resource.RLIMIT_DATA, (memory, memory))
+
+
+def close(descriptor: int) -> None:
+    """Close our copy of what a child writes to."""
+    os.close(descriptor)

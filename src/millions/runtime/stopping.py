@@ -1,0 +1,52 @@
+"""Stopping a process by its steps: a signal, a bounded wait, the next; SIGKILL at the end.
+
+A step that an earlier supervisor sent is not sent again, only waited for: a second SIGTERM makes
+many servers break off.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from millions.model import Phase
+from millions.runtime import processes
+
+if TYPE_CHECKING:
+    from millions.runtime.crew import Crew
+
+
+def begin(crew: Crew, name: str, number: int, *, why: str, blame: str = "") -> None:
+    """Begin to stop a process; `blame` says what it did wrong, if it did."""
+    crew.ledger.change_process(
+        name, number, phase=Phase.STOPPING, changed_s=time.time(), blame=blame
+    )
+    crew.journals.of(name).note(f"stops: {why}", start=number)
+    resume(crew, name, number)
+
+
+def resume(crew: Crew, name: str, number: int) -> None:
+    """Go on stopping a process, from the step that was reached."""
+    crew.spawn_task(_stop(crew, name, number))
+
+
+async def _stop(crew: Crew, name: str, number: int) -> None:
+    process = crew.ledger.process(name, number)
+    if process is None or process.identity is None:
+        return
+    stop_at_s = process.stop_at_s
+    for index, step in enumerate(process.spec.stop):
+        if index + 1 < process.stop_step:
+            continue
+        if index + 1 > process.stop_step:
+            stop_at_s = time.time()
+            crew.ledger.change_process(name, number, stop_step=index + 1, stop_at_s=stop_at_s)
+            processes.send(process.identity, signal.Signals[step.signal])
+            processes.send(process.identity, signal.SIGCONT)  # a stopped process hears nothing
+        left_s = min(step.wait_s, max(0.0, stop_at_s + step.wait_s - time.time()))
+        if await crew.watch.end(name, number, within_s=left_s):
+            return
+    crew.journals.of(name).note("does not stop: killed", level="warning", start=number)
+    processes.kill_tree(process.identity)
+    await crew.watch.end(name, number, within_s=processes.KILL_WAIT_S)

@@ -72,14 +72,20 @@ class Collector:
             number = int(path.name.removeprefix("raw-"))
             self._follow(number, offsets.get(number, 0))
 
-    def open_raw(self, number: int) -> int:
-        """Make the raw file of a start; returns a descriptor for the process to write to."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    def open_raw(self, number: int, event: str, *, revision: str, release: str) -> int:
+        """Make the raw file of a start, and note its `event` as the start of it in the log.
+
+        Returns a descriptor for the process to write to. A number may come again after the unit's
+        record was lost: what is left of the former file is copied first.
+        """
+        self.finish(number)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(self._raw(number), flags, 0o600)
         self._follow(number, 0)
+        self.note(event, start=number, release=release, revision=revision, raw=f"{number}:0")
         return descriptor
 
-    def note(self, event: str, *, level: str = "info", **fields: str | float | None) -> None:
+    def note(self, event: str, *, level: str = "info", **fields: str | int) -> None:
         """Write a record of our own about the unit."""
         record = {"time": _now(), "level": level, "unit": self._unit, "event": event, **fields}
         self._append(orjson.dumps(record) + b"\n")

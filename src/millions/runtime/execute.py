@@ -52,7 +52,12 @@ def start(crew: Crew, action: Start) -> None:
         if address is not None:
             sockets.check_free(address)
         journal = crew.journals.of(name, spec)
-        output = journal.open_raw(number)
+        output = journal.open_raw(
+            number,
+            f"starts: {action.why}",
+            release=spec.release,
+            revision=spec.revision,
+        )
     except (MillionsError, OSError) as error:
         burial.blame(crew, name, spec.revision, words=str(error), grave=True)
         return
@@ -75,9 +80,6 @@ def start(crew: Crew, action: Start) -> None:
     finally:
         spawn.close(output)
     crew.ledger.change_process(name, number, identity=identity)
-    journal.note(
-        f"started: {action.why}", pid=identity.pid, release=spec.release, revision=spec.revision
-    )
     crew.watch.begin(name, number, identity)
 
 

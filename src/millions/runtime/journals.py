@@ -19,6 +19,10 @@ LIMIT_MIB = 64
 """Bound of a unit's log where its specification is not known any more."""
 
 
+CHUNKS_MAX = 200
+"""Chunks that are copied at the end: 50 MiB; what is left stays for the next supervisor."""
+
+
 class Journals:
     """Collectors by unit, made when first asked for."""
 
@@ -50,6 +54,12 @@ class Journals:
     def problem(self) -> str:
         """What keeps a log from being written; empty when nothing does."""
         return next((each.problem for each in self._collectors.values() if each.problem), "")
+
+    def finish_all(self) -> None:
+        """Copy what there is now, before somebody else goes on copying (bounded)."""
+        for _chunk in range(CHUNKS_MAX):
+            if not self.collect():
+                return
 
     def close(self, name: str) -> None:
         """Close the log of a unit whose folder is about to go."""

@@ -18,7 +18,7 @@ from millions.errors import MillionsError
 from millions.model import Phase
 from millions.reconcile.backoff import STEADY_S
 from millions.reconcile.plan import verdicts
-from millions.runtime import adopt, burial, desired, execute, publish, status
+from millions.runtime import adopt, burial, desired, diary, execute, publish, status
 from millions.runtime.crew import Crew
 from millions.runtime.desired import Desired
 from millions.runtime.journals import Journals
@@ -81,7 +81,8 @@ class Loop:
         crew.ledger.load()
         self._read_desired(at_start=True)
         crew.generation = self._desired.generation
-        adopt.adopt(crew)
+        living = adopt.adopt(crew)
+        diary.tell(self._state, f"supervisor {os.getpid()} begins; {living} processes adopted")
         self._listen_to_signals()
         ready()
         copying = asyncio.create_task(self._copy_logs())
@@ -90,7 +91,9 @@ class Loop:
             settled = self._safe_round()
             await self._pause(TICK_SETTLED_S if settled else TICK_BUSY_S)
         copying.cancel()
+        crew.journals.finish_all()
         crew.watch.close()
+        diary.tell(self._state, f"supervisor {os.getpid()} leaves; units go on")
         for task in tuple(crew.tasks):
             task.cancel()
 
@@ -136,6 +139,7 @@ class Loop:
         decided = verdicts(self._desired.goal(), observed)
         for each in decided:
             if each.action is not None:
+                diary.tell(self._state, str(each.action))
                 execute.execute(crew, each.action)
         crew.listeners.keep(self._used_sockets())
         crew.ledger.flush()

@@ -37,7 +37,12 @@ def begin(crew: Crew, name: str, spec: Unit, preparation: Preparation, *, why: s
     try:
         folder = crew.state.prepare_unit(name, holds_data=spec.holds_data)
         journal = crew.journals.of(name, spec)
-        output = journal.open_raw(number)
+        output = journal.open_raw(
+            number,
+            f"prepares {preparation.name}: {why}",
+            revision=spec.revision,
+            release=spec.release,
+        )
     except OSError as error:
         burial.blame(crew, name, spec.revision, words=str(error), grave=True)
         return
@@ -49,7 +54,6 @@ def begin(crew: Crew, name: str, spec: Unit, preparation: Preparation, *, why: s
             number=number, spec=spec, key=preparation.key, since_s=time.time()
         ),
     )
-    journal.note(f"prepares {preparation.name}: {why}")
     command = ("/bin/sh", "-c", SCRIPT, str(marker(folder, preparation.key)), *preparation.command)
     start = spawn.Launch(state=crew.state, spec=spec, number=number, output=output)
     try:

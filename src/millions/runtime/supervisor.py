@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from millions.errors import MillionsError, StateError
+from millions.runtime import diary
 
 if TYPE_CHECKING:
     from millions.runtime.state import StateFolder
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 START_WAIT_S = 20.0
 """How long a supervisor may take to hold the lock: a fraction of a second, on a loaded machine
 several."""
-
-LOG_BYTES_MAX = 4 * 1024 * 1024
-"""The supervisor's own log is begun anew at a start when it is larger; one older one is kept."""
 
 _READY = b"ready "
 
@@ -77,7 +75,7 @@ def main(arguments: list[str]) -> int:
         os._exit(0)  # the command line must not become our parent
     try:
         state = open_folder(Path(arguments[1]))
-        lock = _take(state)
+        lock = take(state)
         if lock is None:
             return 0
         _supervise(state, answer)
@@ -114,8 +112,8 @@ def _say_ready(answer: int | None) -> None:
         os.close(answer)
 
 
-def _take(state: StateFolder) -> int | None:
-    """Take the lock for as long as we live; None when another supervisor holds it."""
+def take(state: StateFolder) -> int | None:
+    """Take the supervisor's lock, until it is closed; None when somebody else holds it."""
     lock = os.open(state.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,7 +138,7 @@ def _holder(lock: int) -> int | None:
 def _start(state: StateFolder, deadline: float) -> str:
     """Start a process and return what it says: that it is ready, an error, or nothing."""
     reader, writer = os.pipe()
-    with _open_log(state) as log, os.fdopen(reader, "rb") as answers:
+    with diary.open_log(state) as log, os.fdopen(reader, "rb") as answers:
         starter = subprocess.Popen(
             [
                 sys.executable,
@@ -158,14 +156,6 @@ def _start(state: StateFolder, deadline: float) -> str:
         starter.wait(timeout=max(0.1, deadline - time.monotonic()))
         select.select([answers], [], [], max(0.0, deadline - time.monotonic()))
         return answers.read1(4096).decode() if select.select([answers], [], [], 0)[0] else ""
-
-
-def _open_log(state: StateFolder):  # type: ignore[no-untyped-def]  # noqa: ANN202  # an io object
-    path = state.supervisor_log
-    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-        path.rename(path.with_suffix(".1.log"))
-    path.touch(mode=0o600)
-    return path.open("ab")
 
 
 def _error(said: str) -> MillionsError:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from millions.tiers import tiers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from millions.tiers.kind import EngineNeed
 
 FREE_MIB_MIN = 1024
 """A fresh database takes 60 MiB, its WAL up to 1 GiB more under load."""
@@ -111,13 +114,11 @@ def _account() -> Iterator[Finding]:
 def _engines() -> Iterator[Finding]:
     for tier in tiers():
         for need in tier.needs:
-            yield _told(
-                need.name,
-                lambda need=need: _version(engines.engine(need)),
-            )
+            yield _told(need.name, partial(_version, need))
 
 
-def _version(engine: engines.Engine) -> str:
+def _version(need: EngineNeed) -> str:
+    engine = engines.engine(need)
     return f"{engine.major} ({engine.folder})"
 
 

@@ -11,7 +11,7 @@ import click
 
 from millions.errors import StackFileError
 from millions.sdk import migrations
-from millions.settings import pages
+from millions.settings import Table, pages
 from millions.settings.app import NAME, App
 from millions.tiers import tiers
 
@@ -66,7 +66,8 @@ def _contents(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _stack_file(name: str, package: str) -> str:
-    tables = [("app", App), *((each.name, each.settings) for each in tiers())]
+    tables: list[tuple[str, type[Table]]] = [("app", App)]
+    tables += [(each.name, each.settings) for each in tiers()]
     app: dict[str, object] = {
         "name": name,
         "web": f"{package}.web:app",

@@ -1,0 +1,77 @@
+"""Where a stack lives on this machine: what the pure part has to be told about it.
+
+Finds and makes folders; decides nothing about units.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from millions.cli.engines import engines
+from millions.cli.secrets import secret_files
+from millions.errors import MachineError
+from millions.runtime import files
+from millions.runtime.account import check_entry
+from millions.tiers.kind import Places
+
+if TYPE_CHECKING:
+    from millions.cli.opened import Opened
+
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def files_folder(opened: Opened) -> Path:
+    """The folder of uploads."""
+    return opened.state.path / "files"
+
+
+def assets_folder(opened: Opened) -> Path:
+    """The folder of built assets, of all releases together: an old page still finds its own."""
+    return opened.state.path / "assets"
+
+
+def places(opened: Opened, *, release: str, release_folder: Path) -> Places:
+    """Find all places of the stack, making folders and secret files that are missing."""
+    state = opened.state
+    python = Path(sys.executable)
+    if state.account is not None:
+        _check_python(python, opened)
+    files.make_folder(files_folder(opened), owner=state.account)
+    files.make_folder(assets_folder(opened), mode=0o755)
+    return Places(
+        network=state.identity.network,
+        python=str(python),
+        path=f"{python.parent}:{SYSTEM_PATH}",
+        release=release,
+        release_folder=str(release_folder),
+        secrets_folder=str(state.secrets),
+        files_folder=str(files_folder(opened)),
+        assets_folder=str(assets_folder(opened)),
+        secret_files=secret_files(opened),
+        engines=engines(opened.stack),
+    )
+
+
+def read_data(opened: Opened, unit: str, name: str) -> str | None:
+    """Answer the text of a file in the data folder of a unit; None when there is none."""
+    try:
+        return (opened.state.unit(unit) / "data" / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _check_python(python: Path, opened: Opened) -> None:
+    """Raise MachineError when the units' user could not run this interpreter."""
+    account = opened.state.account
+    for path in (python, Path(os.path.realpath(python))):
+        try:
+            check_entry(account, path)
+        except MachineError as error:
+            raise MachineError(
+                cannot=f"run {python} as user {account.name if account else ''}",
+                because=error.because,
+                try_="scripts/setup, or a virtual environment outside of root's home",
+            ) from error

@@ -1,0 +1,144 @@
+"""Releases: a copy of the application, its built assets, and the [app] table it was made with."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from millions import stack as stacks
+from millions.cli import changing, checks, placed
+from millions.cli.running import release_of
+from millions.errors import ReleaseError, StackFileError
+from millions.runtime import files, releases
+from millions.runtime.desired import Desired
+from millions.sdk import assets_built
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from millions.cli.opened import Opened
+    from millions.cli.progress import Progress
+    from millions.runtime.state import StateFolder
+    from millions.runtime.status import Status
+
+OPEN_UMASK = 0o022
+"""What is served to everybody may be read by the units' user."""
+
+
+def application_folder(opened: Opened) -> Path:
+    """Answer the folder that a release is a copy of. Raise StackFileError when it is none."""
+    app = opened.stack.app
+    folder = opened.folder / app.folder
+    static = folder / app.static
+    for what, path in (("folder", folder), ("static", static)):
+        if not path.is_dir():
+            raise StackFileError(
+                cannot=f"read {opened.file}",
+                because=f"[app] {what}: {path} is not a folder",
+                try_=f"mkdir {path}, or mend {what}",
+            )
+    return folder
+
+
+def make(opened: Opened) -> str:
+    """Make a release of the application as it is now (blocking); answer its name."""
+    folder = application_folder(opened)
+    return releases.snapshot(opened.state, folder, exclude=_excluded(opened)).name
+
+
+def planned(opened: Opened) -> str:
+    """Answer the name of the release that `make` would make; nothing stays of the copy."""
+    before = {each.name for each in releases.listed(opened.state)}
+    name = make(opened)
+    if name not in before:
+        shutil.rmtree(opened.state.releases / name)
+    return name
+
+
+def remember(opened: Opened, release: str) -> None:
+    """Keep what the stack file said of a release that became ready, for a rollback to it."""
+    kept = _kept(opened.state, release)
+    files.make_folder(kept.parent)
+    files.write(kept, opened.file.read_text(encoding="utf-8"))
+
+
+def proven(state: StateFolder) -> tuple[str, ...]:
+    """The releases that have been ready and are kept, newest first."""
+    return tuple(each.name for each in releases.listed(state) if _kept(state, each.name).exists())
+
+
+def desired(opened: Opened, release: str) -> Desired:
+    """Answer what should run with this release, checked against this machine."""
+    folder = opened.state.releases / release
+    places = placed.places(opened, release=release, release_folder=folder)
+    stacks.check(opened.stack, places, lambda unit, name: placed.read_data(opened, unit, name))
+    former = changing.last(opened.state)
+    directory = stacks.directory(opened.stack, places, epoch=1, name=opened.state.name)
+    return Desired(
+        generation=former.generation + 1 if former else 1,
+        units=stacks.units(opened.stack, places),
+        directory=directory,
+        secrets=opened.stack.secrets,
+    )
+
+
+def roll_out(opened: Opened, release: str, progress: Progress) -> Status:
+    """Make this release, and what the stack file says, run (blocking).
+
+    What cannot be is found out before anything is changed, or is undone.
+    """
+    former = changing.current(opened.state)
+    wanted = desired(opened, release)
+    checks.before_change(opened, wanted)
+    build_assets(opened, release)
+    try:
+        status = changing.change(opened.state, wanted, progress)
+    except BaseException:
+        if former is not None:
+            before = release_of(former)
+            build_assets(as_released(opened, before), before)
+        raise
+    releases.prune(opened.state, running=(release, release_of(former)))
+    return status
+
+
+def build_assets(opened: Opened, release: str) -> None:
+    """Build the static files of a release beside those of the others; its manifest counts now."""
+    static = opened.stack.app.static
+    if not static:
+        return
+    before = os.umask(OPEN_UMASK)
+    try:
+        source = opened.state.releases / release / static
+        assets_built.build(source, placed.assets_folder(opened))
+    finally:
+        os.umask(before)
+
+
+def as_released(opened: Opened, release: str) -> Opened:
+    """Answer the stack with the [app] table that `release` was made with."""
+    kept = _kept(opened.state, release)
+    if not kept.exists():
+        raise ReleaseError(
+            cannot=f"go back to {release}",
+            because="what its stack file said was not kept",
+            try_="millions deploy",
+        )
+    text = kept.read_text(encoding="utf-8")
+    app = stacks.parse(text, source=f"the stack file of {release}").app
+    return dataclasses.replace(opened, stack=dataclasses.replace(opened.stack, app=app))
+
+
+def _excluded(opened: Opened) -> tuple[str, ...]:
+    """What is left out of releases: what the stack file says, and the files of secrets."""
+    app = opened.stack.app
+    secrets = (
+        os.path.relpath(each.file, app.folder or ".") for each in app.secrets.values() if each.file
+    )
+    return (*app.exclude, *secrets)
+
+
+def _kept(state: StateFolder, release: str) -> Path:
+    return state.path / "stack-files" / f"{release}.toml"

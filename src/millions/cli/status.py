@@ -1,0 +1,104 @@
+"""`millions status`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from millions.cli import exits
+from millions.cli.opened import running_state
+from millions.cli.running import Running, look, public_addresses
+
+if TYPE_CHECKING:
+    from millions.runtime.state import StateFolder
+
+REFRESH_S = 0.5
+COLOURS = {"ready": "green", "starting": "yellow", "preparing": "yellow", "kept": "dim"}
+
+
+@click.command("status")
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.pass_context
+def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
+    """Say what runs and how it is.
+
+    Exit status 0 when all is well, 4 when something is not ready, 7 when the stack does not run.
+    """
+    state = running_state(ctx)
+    if watch and not as_json:
+        return _watch(state)
+    running = look(state)
+    if as_json:
+        click.echo(json.dumps(running.document(), indent=1))
+    else:
+        Console(highlight=False).print(_picture(state, running))
+    return _exit(running)
+
+
+def _watch(state: StateFolder) -> int:
+    try:
+        with Live(refresh_per_second=2) as live:
+            while True:
+                live.update(_picture(state, look(state)))
+                time.sleep(REFRESH_S)
+    except KeyboardInterrupt:
+        return exits.DONE.status
+
+
+def _exit(running: Running) -> int:
+    if running.desired is None:
+        return exits.NOT_RUNNING.status
+    return exits.DONE.status if running.well else exits.UNIT.status
+
+
+def _picture(state: StateFolder, running: Running) -> Group:
+    lines: list[Text | Table] = [_headline(state, running)]
+    status = running.status
+    if status is not None and running.desired is not None:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("unit", "phase", "release", "pid", "address", "up", "restarts"):
+            table.add_column(column)
+        for unit in status.units:
+            table.add_row(
+                unit.name,
+                Text(unit.phase, style=COLOURS.get(unit.phase, "red")),
+                unit.release or "-",
+                str(unit.pid or "-"),
+                unit.public or unit.address,
+                _age(unit.since_s),
+                str(unit.restarts),
+            )
+        lines.append(table)
+        lines += [Text(f"{unit.name}: {unit.why}") for unit in status.units if unit.why]
+        if status.problem:
+            lines.append(Text(f"supervisor: {status.problem}", style="red"))
+    return Group(*lines)
+
+
+def _headline(state: StateFolder, running: Running) -> Text:
+    name = state.identity.name
+    if running.desired is None:
+        return Text(f"{name} does not run (millions up)")
+    if not running.supervised:
+        return Text(f"{name}: no supervisor watches it; this is its last word (millions up)")
+    status = running.status
+    addresses = public_addresses(status.units) if status is not None else []
+    return Text(f"{name}  {' '.join(addresses)}  {'well' if running.well else 'not all is ready'}")
+
+
+def _age(since_s: float) -> str:
+    if not since_s:
+        return "-"
+    seconds = max(0, int(time.time() - since_s))
+    for size, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{letter}"
+    return f"{seconds}s"

@@ -1,0 +1,1 @@
+"""Breaking something on purpose while every answer is recorded."""

@@ -7,8 +7,9 @@ served was decoded and encoded anew, so that it carries neither a place nor a ca
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import update
 
@@ -18,9 +19,18 @@ from photos import library, pictures, spreading
 from photos.models import Photo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
+T = TypeVar("T")
+
 DEVELOP_LIMIT_S = 120
+
+AT_ONCE = 2
+"""Decoded, a picture of MAX_PIXELS takes 150 MB: this bounds how many are at a time."""
+
+_lookers = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="look")
+_developers = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="develop")
 
 published = metrics.counter("photos_published", "Pictures that people shared.")
 
@@ -29,7 +39,7 @@ async def publish(
     owner_id: UUID, content: bytes, caption: str, photo_id: UUID | None = None
 ) -> UUID:
     """Take in a picture. Raise RefusedPictureError when it is none."""
-    inspected = await asyncio.to_thread(pictures.inspect, content)
+    inspected = await _in(_lookers, pictures.inspect, content)
     photo_id = photo_id or uuid7()
     upload = library.file_name(owner_id, photo_id, "upload")
     await _keep(upload, content)
@@ -56,6 +66,10 @@ async def publish(
     return photo_id
 
 
+async def _in(threads: ThreadPoolExecutor, deed: Callable[[bytes], T], content: bytes) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, deed, content)
+
+
 async def _keep(name: str, content: bytes) -> None:
     """Store an upload. Raise RefusedPictureError when the stack allows less than we do."""
     try:
@@ -72,7 +86,7 @@ async def develop(owner_id: UUID, photo_id: UUID) -> None:
         return
     content = await files.read(library.file_name(owner_id, photo_id, "upload"))
     try:
-        sizes = await asyncio.to_thread(pictures.render, content)
+        sizes = await _in(_developers, pictures.render, content)
     except pictures.RefusedPictureError as error:
         log.warning("picture refused after upload", photo=str(photo_id), because=str(error))
         await library.remove(owner_id, photo_id)

@@ -7,6 +7,7 @@ scripts/reference.py --check   say which differ from what they should be; exit s
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from millions.settings.app import App
 from millions.tiers import tiers
 
 ROOT = Path(__file__).parents[1]
-WIDTH = 96
 MADE = "<!-- Made by scripts/reference.py; edit the declarations, not this page. -->\n"
 
 
@@ -67,12 +67,14 @@ def settings() -> str:
 
 
 def commands() -> str:
-    """The reference of the command line, as click tells it."""
-    parts = [f"{MADE}# Commands\n\n```\n{_help(group, 'millions')}\n```\n"]
+    """The reference of the command line."""
+    parts = [f"{MADE}# Commands\n", _described(group, "millions", "millions [OPTIONS] COMMAND")]
     for verb in VERBS:
         command = group.get_command(click.Context(group), verb)
         assert command is not None, verb  # noqa: S101  # VERBS lists modules that exist
-        parts.append(f"## millions {verb}\n\n```\n{_help(command, f'millions {verb}')}\n```\n")
+        pieces = " ".join(command.collect_usage_pieces(click.Context(command)))
+        parts.append(f"## millions {verb}\n")
+        parts.append(_described(command, verb, f"millions {verb} {pieces}"))
     rows = [f"| {each.status} | {each.meaning} |" for each in exits.ALL]
     parts.append("## Exit statuses\n\n| status | meaning |\n|---|---|\n" + "\n".join(rows) + "\n")
     parts.append("`millions run` and `millions sql` exit with the status of what they ran.\n")
@@ -126,9 +128,25 @@ def example(rung: int) -> str:
     )
 
 
-def _help(command: click.Command, name: str) -> str:
-    context = click.Context(command, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
-    return command.get_help(context)
+def _described(command: click.Command, name: str, usage: str) -> str:
+    """Usage, what it does, and its options; written here, so that click may change its layout."""
+    paragraphs = inspect.cleandoc(command.help or name).split("\n\n")
+    lines = [f"```\n{usage}\n```", ""]
+    lines += ["\n\n".join(" ".join(each.split()) for each in paragraphs), ""]
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    if options:
+        lines += ["| option | meaning |", "|---|---|"]
+        lines += [f"| `{_spelled(each)}` | {each.help} |" for each in options]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _spelled(option: click.Option) -> str:
+    names = ", ".join(sorted(option.opts, key=len))
+    if option.is_flag:
+        return names
+    choices = option.type.choices if isinstance(option.type, click.Choice) else ()
+    return f"{names} {option.metavar or '/'.join(map(str, choices))}"
 
 
 def _read(path: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import ModuleType, TracebackType
 
 STATUS = 3
 """Exit status of the web process when the application cannot be had."""
@@ -37,12 +37,7 @@ def load(target: str) -> Any:
         raise ApplicationError(
             _say(f"load {target!r}", "it is not of the form module:attribute", '"main:app"')
         )
-    try:
-        found = import_module(module_name)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise ApplicationError(_import_failed(module_name, error)) from error
+    found: Any = load_module(module_name)
     for name in attribute.split("."):
         if not hasattr(found, name):
             near = ", ".join(_applications(found)) or "define it there"
@@ -54,6 +49,16 @@ def load(target: str) -> Any:
         because = f"it is {type(found).__name__!r}, which cannot be called"
         raise ApplicationError(_say(f"load {target!r}", because, "name an ASGI application"))
     return found
+
+
+def load_module(name: str) -> ModuleType:
+    """Import module `name`. Raise ApplicationError."""
+    try:
+        return import_module(name)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise ApplicationError(_import_failed(name, error)) from error
 
 
 def _import_failed(module_name: str, error: BaseException) -> str:

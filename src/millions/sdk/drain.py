@@ -41,6 +41,9 @@ CANCELLED_S = 2.0
 LOOK_S = 0.02
 """How often the drain looks whether all is done."""
 
+STARTUP_FAILED = 3
+"""Exit status when the application's startup failed, as when it does not import."""
+
 CUT_SHORT = 143
 """Exit status when a second SIGTERM cut the drain short (128 + 15)."""
 
@@ -109,8 +112,15 @@ class DrainingServer(Server):
 
     server_state: DrainState
 
-    def __init__(self, config: Config, on_drain: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        on_drain: Callable[[], None] = lambda: None,
+        *,
+        in_flight_s: float = IN_FLIGHT_S,
+    ) -> None:
         super().__init__(config)
+        self._in_flight_s = in_flight_s
         self.server_state = DrainState()
         self.status = 0
         self._on_drain = on_drain
@@ -130,6 +140,14 @@ class DrainingServer(Server):
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Run the application's startup, then accept. `status` says when that failed."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn's way to say so; inside a task it would end the loop
+            self.status = STARTUP_FAILED
+            self.should_exit = True
 
     def stop(self) -> None:
         """Begin to drain; called again, stop at once."""
@@ -155,7 +173,7 @@ class DrainingServer(Server):
                 connection.begin_drain()
             else:
                 connection.shutdown()  # a WebSocket: told that the service restarts
-        while self._busy() and not self.force_exit and loop.time() < began_s + IN_FLIGHT_S:
+        while self._busy() and not self.force_exit and loop.time() < began_s + self._in_flight_s:
             self._close_idle(began_s, loop.time())
             await asyncio.sleep(LOOK_S)
         await self._cut()

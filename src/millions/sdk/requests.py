@@ -22,21 +22,21 @@ ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}\Z")
 _RANDOM_BYTES = 2048
 """Random bytes fetched at once: one system call for 128 requests."""
 
-Headers = list[tuple[bytes, bytes]]
-
 
 class Request:
-    """One request while it is being answered. Parts of the middleware keep their state here."""
+    """One request while it is being answered.
 
-    __slots__ = ("answer_headers", "claim", "id", "scope", "started_s", "user")
+    `claim` belongs to its idempotency key; `refusal` is the error by which a file was refused.
+    """
+
+    __slots__ = ("claim", "id", "refusal", "scope", "started_s")
 
     def __init__(self, identity: str, scope: dict[str, Any], started_s: float) -> None:
         self.id = identity
         self.scope = scope
         self.started_s = started_s
-        self.user: str | None = None
         self.claim: Any = None
-        self.answer_headers: Headers = []
+        self.refusal: Exception | None = None
 
 
 _current: ContextVar[Request | None] = ContextVar("millions_request", default=None)
@@ -82,4 +82,16 @@ def header(scope: dict[str, Any], name: bytes) -> bytes | None:
         if each == name:
             found: bytes = value
             return found
+    return None
+
+
+def cookie(scope: dict[str, Any], name: bytes) -> bytes | None:
+    """Answer the value of the first cookie called `name`, or None."""
+    start = name + b"="
+    for each, value in scope["headers"]:
+        if each == b"cookie" and start in value:
+            for pair in value.split(b";"):
+                stripped: bytes = pair.strip()
+                if stripped.startswith(start):
+                    return stripped[len(start) :]
     return None

@@ -1,0 +1,55 @@
+"""Whether this process is alive, and whether it should be given requests.
+
+Ready means: every noun is open, the database answered within the last moment, and it is not
+draining. Asking costs a query a second at most, however many ask, and never blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+FRESH_S = 1.0
+"""How long the database's answer counts."""
+
+ANSWER_WITHIN_S = 2.0
+"""A database that takes longer is not ready for more."""
+
+
+class Health:
+    """Answers probes. `is_open` says whether the nouns are open, `ask` asks the database."""
+
+    def __init__(self, is_open: Callable[[], bool], ask: Callable[[], Awaitable[Any]]) -> None:
+        self._is_open = is_open
+        self._ask = ask
+        self._asking: asyncio.Task[str] | None = None
+        self._asked_at_s = float("-inf")
+        self._because = "the database was not asked yet"
+        self.draining = False
+
+    async def ready(self) -> str:
+        """Answer "" when ready, else why not."""
+        if self.draining:
+            return "draining: another process takes the requests"
+        if not self._is_open():
+            return "starting: not everything is open yet"
+        if time.monotonic() - self._asked_at_s > FRESH_S:
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._asked(), name="millions readiness")
+            self._because = await asyncio.shield(self._asking)
+        return self._because
+
+    async def _asked(self) -> str:
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await self._ask()
+        except Exception as error:  # noqa: BLE001  # it is the answer
+            because = f"the database does not answer: {str(error) or type(error).__name__}"
+            return because.replace("\n", " ")
+        finally:
+            self._asked_at_s = time.monotonic()
+        return ""

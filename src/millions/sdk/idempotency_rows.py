@@ -1,0 +1,244 @@
+"""The rows of idempotency keys, and the locks that let one request of a key run at a time.
+
+Locks belong to one connection of this process: when the process dies, the server releases them at
+once. Answers are written without waiting for the disk: what must be durable, the effect and its
+key, was committed by the application's own transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID, uuid4
+
+import asyncpg
+import orjson
+from sqlalchemy import text
+
+from millions.errors import ConflictError, UnavailableError
+from millions.sdk import position
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from millions.sdk.answers import Headers
+    from millions.sdk.database import Database
+    from millions.sdk.idempotency_traffic import Counted
+    from millions.sdk.session import Session
+
+SCHEMA = (
+    """
+    CREATE TABLE IF NOT EXISTS millions.idempotency (
+        key bytea PRIMARY KEY,
+        owner uuid NOT NULL,
+        request bytea NOT NULL,
+        content bytea,
+        status int,
+        headers bytea,
+        body bytea,
+        position text NOT NULL DEFAULT '',
+        expires_at timestamptz NOT NULL DEFAULT now() + interval '24 hours')
+    """,
+    "CREATE INDEX IF NOT EXISTS idempotency_expires_at ON millions.idempotency (expires_at)",
+)
+
+KEPT_BYTES_MAX = 256 * 1024
+"""Larger answers are not kept: a repeated request learns that it took effect, and no more."""
+
+STATEMENT_S = 10.0
+SWEPT_AT_ONCE = 1000
+SWEEP_ROUNDS = 50
+
+TAKE = """
+    INSERT INTO millions.idempotency (key, owner, request, content)
+    VALUES (:key, :owner, :request, :content)
+    ON CONFLICT (key) DO UPDATE SET owner = excluded.owner
+    WHERE idempotency.owner = excluded.owner RETURNING true
+"""
+KEEP = """
+    INSERT INTO millions.idempotency (key, owner, request, content, status, headers, body, position)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (key) DO UPDATE SET content = excluded.content, status = excluded.status,
+        headers = excluded.headers, body = excluded.body, position = excluded.position
+    WHERE idempotency.owner = excluded.owner
+"""
+FIND = """
+    SELECT request, content, status, headers, body, position, expires_at <= now() AS expired
+    FROM millions.idempotency WHERE key = $1
+"""
+FORGET = "DELETE FROM millions.idempotency WHERE key = $1 AND expires_at <= now()"
+SWEEP = f"""
+    WITH gone AS (
+        SELECT key FROM millions.idempotency WHERE expires_at <= now()
+        LIMIT {SWEPT_AT_ONCE} FOR UPDATE SKIP LOCKED)
+    DELETE FROM millions.idempotency i USING gone WHERE i.key = gone.key
+"""  # noqa: S608  # a constant
+LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, TimeoutError)
+
+
+def digest_of(*parts: bytes) -> bytes:
+    """Answer one digest of several parts, none of which can pass for another."""
+    return hashlib.sha256(b"".join(len(each).to_bytes(4, "big") + each for each in parts)).digest()
+
+
+def request_digest(scope: Any) -> bytes:
+    """Answer a digest of method, path and query."""
+    return digest_of(scope["method"].encode(), scope["path"].encode(), scope["query_string"])
+
+
+class Claim:
+    """One request that runs for a key. `effects` counts its committed transactions."""
+
+    def __init__(self, key: bytes, scope: Any, counted: Counted) -> None:
+        self.key = key
+        self.owner: UUID = uuid4()
+        self.request = request_digest(scope)
+        self.counted = counted
+        self.effects = 0
+        self.taken = False
+
+    def joins(self, session: Session) -> None:
+        """Have `session` write this key's row in its transaction."""
+        session.before_commit(self._write)
+
+    async def _write(self, session: Session) -> None:
+        values = {
+            "key": self.key,
+            "owner": self.owner,
+            "request": self.request,
+            "content": self.counted.digest,
+        }
+        found = await session.execute(text(TAKE), values)
+        if found.first() is None:
+            self.taken = True
+            raise ConflictError(
+                cannot="commit the effect of this request",
+                because="another process has done it for the same Idempotency-Key",
+                try_="nothing: the client gets the answer of the other one",
+            )
+        session.after_commit(self._committed)
+
+    def _committed(self) -> None:
+        self.effects += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is known of a key. No `status`: only its effect; no `body`: it was too large."""
+
+    request: bytes
+    content: bytes | None
+    status: int | None
+    headers: Headers
+    body: bytes | None
+    position: str
+
+    def is_of(self, scope: Any, counted: Counted) -> bool:
+        """Whether a request is the one that this was kept for."""
+        same_content = self.content is None or self.content == counted.digest
+        return self.request == request_digest(scope) and same_content
+
+
+class Rows:
+    """The table and the locks, on one connection that is opened when first needed."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._turn = asyncio.Lock()
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._locks: dict[bytes, asyncpg.Connection[Any]] = {}
+
+    async def close(self) -> None:
+        """Close the connection; locks go with it."""
+        connection, self._connection = self._connection, None
+        self._locks.clear()
+        if connection is not None:
+            with contextlib.suppress(*LOST):
+                await connection.close(timeout=STATEMENT_S)
+
+    async def lock(self, key: bytes) -> bool:
+        """Become the one process that runs `key`; False when another one does."""
+        async with self._use() as connection:
+            got = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _number(key))
+            if got:
+                self._locks[key] = connection
+            return bool(got)
+
+    async def unlock(self, key: bytes) -> None:
+        """Let others run `key`. A lost connection has let go already."""
+        connection = self._locks.pop(key, None)
+        if connection is None or connection.is_closed():
+            return
+        with contextlib.suppress(UnavailableError):
+            async with self._use() as current:
+                if current is connection:
+                    await current.execute("SELECT pg_advisory_unlock($1)", _number(key))
+
+    async def find(self, key: bytes) -> Kept | None:
+        """Answer what is kept for `key`; what has expired is gone."""
+        async with self._use() as connection:
+            row = await connection.fetchrow(FIND, key)
+            if row is None:
+                return None
+            if row["expired"]:
+                await connection.execute(FORGET, key)
+                return None
+        return Kept(
+            request=row["request"],
+            content=row["content"],
+            status=row["status"],
+            headers=_parsed(row["headers"]),
+            body=row["body"],
+            position=row["position"],
+        )
+
+    async def keep(self, claim: Claim, status: int, headers: Headers, body: bytes | None) -> None:
+        """Keep an answer with its key; never over another request's."""
+        seen = position.current.get()
+        where = "" if seen is None else seen.text()
+        written = orjson.dumps([[n.decode("latin-1"), v.decode("latin-1")] for n, v in headers])
+        answer = (claim.counted.digest, status, written, body, where)
+        async with self._use() as connection:
+            await connection.execute(KEEP, claim.key, claim.owner, claim.request, *answer)
+
+    async def sweep(self) -> None:
+        """Delete expired rows in batches."""
+        for _ in range(SWEEP_ROUNDS):
+            done = await self._db.pool().execute(SWEEP, timeout=STATEMENT_S)
+            if done != f"DELETE {SWEPT_AT_ONCE}":
+                return
+
+    @contextlib.asynccontextmanager
+    async def _use(self) -> AsyncGenerator[asyncpg.Connection[Any]]:
+        """Take a turn on the connection. Raise UnavailableError when the database is away."""
+        async with self._turn:
+            try:
+                async with asyncio.timeout(STATEMENT_S):
+                    yield await self._connected()
+            except LOST as error:
+                await self.close()
+                raise UnavailableError(
+                    cannot="look the Idempotency-Key up",
+                    because=str(error) or "the database did not answer in time",
+                    try_="the same request again",
+                ) from error
+
+    async def _connected(self) -> asyncpg.Connection[Any]:
+        if self._connection is None or self._connection.is_closed():
+            self._locks.clear()
+            self._connection = await self._db.listener()
+            await self._connection.execute("SET synchronous_commit = off")
+        return self._connection
+
+
+def _number(key: bytes) -> int:
+    """Answer the advisory lock's number: 64 bits of the key's digest."""
+    return int.from_bytes(key[:8], "big", signed=True)
+
+
+def _parsed(headers: bytes | None) -> Headers:
+    pairs = cast("list[list[str]]", orjson.loads(headers)) if headers else []
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]

@@ -1,0 +1,207 @@
+"""The nouns themselves: made here without I/O, opened and closed together in one order.
+
+Each process has one of each. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from millions.errors import SdkError, UnavailableError
+from millions.sdk import cache as cache_module
+from millions.sdk import embedded, idempotency, metrics_business, schema
+from millions.sdk import sessions as sessions_module
+from millions.sdk import store as store_module
+from millions.sdk import tasks as tasks_module
+from millions.sdk.assets import Assets
+from millions.sdk.cache import Cache
+from millions.sdk.database import Database
+from millions.sdk.files import Files
+from millions.sdk.idempotency import Idempotency
+from millions.sdk.log import log
+from millions.sdk.metrics import Metrics
+from millions.sdk.position_cookie import PositionCookie
+from millions.sdk.sessions import Sessions
+from millions.sdk.store import Store
+from millions.sdk.tasks import Tasks, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from millions.directory import Directory
+
+__all__ = [
+    "assets",
+    "cache",
+    "close_all",
+    "db",
+    "files",
+    "is_open",
+    "log",
+    "metrics",
+    "open_all",
+    "opened_with",
+    "running",
+    "sessions",
+    "start_tasks",
+    "stop_tasks",
+    "store",
+    "tasks",
+]
+
+db = Database()
+cache = Cache(db)
+store = Store(db)
+sessions = Sessions(store)
+tasks = Tasks(db)
+files = Files()
+assets = Assets()
+metrics = Metrics(db)
+answers_kept = Idempotency(db, sessions)
+position_cookie = PositionCookie()
+
+CLOSE_WITHIN_S = 10.0
+"""One noun gets this long to close before the next one's turn."""
+
+
+class Noun(Protocol):
+    """What every noun can do."""
+
+    async def open(self, directory: Directory) -> None: ...
+    async def close(self) -> None: ...
+
+
+_AFTER_DB: tuple[Noun, ...] = (
+    *(cache, store, sessions, tasks, files, assets, metrics),
+    *(answers_kept, position_cookie),
+)
+
+SCHEMA: tuple[str, ...] = tuple(
+    statement
+    for module in (
+        cache_module,
+        store_module,
+        sessions_module,
+        tasks_module,
+        metrics_business,
+        idempotency,
+    )
+    for statement in getattr(module, "SCHEMA", ())
+)
+"""All tables of the SDK."""
+
+
+@dataclass(slots=True)
+class _State:
+    times: int = 0
+    directory: Directory | None = None
+    opened: list[Noun] = field(default_factory=list["Noun"])
+    worker: Worker | None = None
+
+
+_state = _State()
+_changing = asyncio.Lock()
+
+
+async def open_all(directory: Directory | None = None, *, run_tasks: bool = False) -> None:
+    """Open every noun on `directory` (the environment's when None).
+
+    Opening twice is counted: the last `close_all` closes. Raise UnavailableError when an engine
+    does not answer; what was opened is closed again then.
+    """
+    async with _changing:
+        if _state.times:
+            if directory is not None and directory != _state.directory:
+                raise SdkError(
+                    cannot="open the nouns",
+                    because="they are open on another directory in this process",
+                    try_="close_all() first",
+                )
+        else:
+            found = directory if directory is not None else await asyncio.to_thread(embedded.find)
+            await _open(found)
+        _state.times += 1
+    if run_tasks:
+        await start_tasks()
+
+
+async def close_all() -> None:
+    """Stop the worker; close every noun, the last opened first, when nobody else opened them."""
+    async with _changing:
+        _state.times = max(0, _state.times - 1)
+        if not _state.times:
+            await stop_tasks()
+            await _close()
+
+
+@asynccontextmanager
+async def running(
+    directory: Directory | None = None, *, run_tasks: bool = False
+) -> AsyncGenerator[None]:
+    """Keep the nouns open for one block: `async with nouns.running(): …`."""
+    await open_all(directory, run_tasks=run_tasks)
+    try:
+        yield
+    finally:
+        await close_all()
+
+
+async def start_tasks(**options: Any) -> None:
+    """Run tasks in this process, as `tasks.worker(**options)` does, until `stop_tasks`."""
+    if _state.worker is None:
+        _state.worker = await tasks.worker(**options).__aenter__()
+
+
+async def stop_tasks() -> None:
+    """Claim no more tasks; let those under way finish. Idempotent."""
+    worker, _state.worker = _state.worker, None
+    if worker is not None:
+        await worker.stop()
+
+
+def opened_with() -> Directory:
+    """Answer the directory that the nouns are open on. Raise UnavailableError when closed."""
+    if _state.directory is None:
+        raise UnavailableError(
+            cannot="use the nouns",
+            because="they are not open in this process",
+            try_="wrap the application in Millions(app), or `async with nouns.running()`",
+        )
+    return _state.directory
+
+
+def is_open() -> bool:
+    """Whether every noun is open."""
+    return _state.directory is not None
+
+
+async def _open(directory: Directory) -> None:
+    try:
+        await _open_one(db, directory)
+        async with db.pool().acquire() as connection:
+            await schema.ensure(connection, SCHEMA)  # type: ignore[arg-type]  # a pool's proxy is one
+        for noun in _AFTER_DB:
+            await _open_one(noun, directory)
+    except BaseException:
+        await _close()
+        raise
+    _state.directory = directory
+
+
+async def _open_one(noun: Noun, directory: Directory) -> None:
+    _state.opened.append(noun)
+    await noun.open(directory)
+
+
+async def _close() -> None:
+    _state.directory = None
+    while _state.opened:
+        noun = _state.opened.pop()
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await noun.close()
+        except Exception as error:  # noqa: BLE001  # the others must be closed all the same
+            log.warning("noun not closed", noun=type(noun).__name__, because=str(error))

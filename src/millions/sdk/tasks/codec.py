@@ -10,6 +10,7 @@ import math
 from base64 import b64decode, b64encode
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -158,7 +159,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "$date": date.fromisoformat,
     "$time": time.fromisoformat,
     "$timedelta": _interval,
-    "$bytes": b64decode,
+    "$bytes": partial(b64decode, validate=True),
     "$decimal": Decimal,
     "$int": _hexadecimal,
     "$float": float,

@@ -90,14 +90,16 @@ class Lane:
             statements.EXCHANGE,
             self.worker,
             done,
-            self._durable,
+            self._durable if done else "off",
             [queue for queue, _, _ in lines],
             [priority for _, priority, _ in lines],
             [floor for _, _, floor in lines],
             wanted,
             timeout=STATEMENT_LIMIT_S,
         )
-        return [Claim(*row) for row in rows]
+        claims = [Claim(*row) for row in rows]
+        claims.sort(key=_urgency)
+        return claims
 
     async def tell(self, outcomes: Outcomes) -> None:
         """Write down what failed and what is given back."""
@@ -146,3 +148,7 @@ class Lane:
         except LOST:
             self.drop()
         self.connection, self.worker = None, 0
+
+
+def _urgency(claim: Claim) -> tuple[int, int]:
+    return (-claim.priority, claim.id)

@@ -186,23 +186,20 @@ class Runner:
         claim = run.claim
         if run.settled:
             return
+        words = _words(error)
         final = claim.attempt > run.task.bounds.retries
-        word = log.error if final else log.warning
-        word(
+        if final:
+            self.outcomes.buried.append(Burial(id=claim.id, error=words))
+        else:
+            delay_s = backoff.delay_s(claim.attempt, chance=random.random())  # noqa: S311  # jitter
+            self._settle(Settlement(id=claim.id, queue=claim.queue, delay_s=delay_s, error=words))
+        (log.error if final else log.warning)(
             "task failed",
-            task=claim.name,
-            task_id=claim.id,
             attempt=claim.attempt,
             again=not final,
             completed=run.attempt.completed,
-            error=f"{type(error).__name__}: {error}",
-        )
-        if final:
-            self.outcomes.buried.append(Burial(id=claim.id, error=_words(error)))
-            return
-        delay_s = backoff.delay_s(claim.attempt, chance=random.random())  # noqa: S311  # jitter
-        self._settle(
-            Settlement(id=claim.id, queue=claim.queue, delay_s=delay_s, error=_words(error))
+            error=words.rstrip().rpartition("\n")[2],
+            **_named(claim),
         )
 
     def _cancelled(self, run: Run, error: asyncio.CancelledError) -> None:
@@ -233,9 +230,9 @@ class Runner:
         )
 
     def _bury(self, claim: Claim, why: str) -> None:
-        log.error("task is a dead letter", task=claim.name, task_id=claim.id, error=why)
         self.outcomes.buried.append(Burial(id=claim.id, error=why))
         self._changed()
+        log.error("task is a dead letter", error=why, **_named(claim))
 
     def _settle(self, settlement: Settlement) -> None:
         self.outcomes.settled.append(settlement)
@@ -271,10 +268,10 @@ class Runner:
 
     def _abandon(self, run: Run) -> None:
         """Give up waiting for a task that swallows its cancellation. What it does is its own."""
-        log.error("task ignores its cancellation", task=run.claim.name, task_id=run.claim.id)
         self._cancelled(run, asyncio.CancelledError())
         self._over(run)
         self.abandoned += 1
+        log.error("task ignores its cancellation", **_named(run.claim))
 
 
 def _enter(run: Run) -> None:
@@ -285,6 +282,11 @@ def _enter(run: Run) -> None:
         scope: dict[str, Any] = {"type": "task", "headers": []}
         requests.enter(requests.Request(claim.request_id, scope, time.perf_counter()))
     structlog.contextvars.bind_contextvars(task=claim.name, task_id=claim.id, attempt=claim.attempt)
+
+
+def _named(claim: Claim) -> dict[str, Any]:
+    """What a log line says of a task, where the context does not."""
+    return {"task": claim.name, "task_id": claim.id}
 
 
 def _over_time(run: Run) -> TimeoutError:

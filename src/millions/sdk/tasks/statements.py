@@ -161,7 +161,7 @@ BURY_DEADLY = f"""
 PROMOTE = f"""
     UPDATE millions.tasks SET state = {READY}
     WHERE id = ANY (ARRAY(
-        SELECT id FROM millions.tasks WHERE state = {WAITING} AND due_at <= clock_timestamp()
+        SELECT id FROM millions.tasks WHERE state = {WAITING} AND due_at <= now()
         ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
     ))
     RETURNING queue

@@ -1,0 +1,85 @@
+"""Opens tasks in each form: one parameter a form, and every law holds for all of them.
+
+`process` is what one process of a stack has; `another_process` makes more of them on the same
+database, with connections and declarations of their own.
+"""
+
+import secrets
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+
+from millions.sdk import schema
+from millions.sdk.database import Database
+from millions.sdk.tasks import SCHEMA, Tasks
+from millions.testing import directory_for, eventually
+
+FORMS = ["embedded"]
+TABLES = "tasks, tasks_dead, task_keys, task_schedules, task_workers"
+
+
+@dataclass
+class Process:
+    """One process of the stack: its nouns, and what its tasks did."""
+
+    db: Database
+    tasks: Tasks
+    ran: Counter = field(default_factory=Counter)
+
+    def recorder(self, name="record", **bounds):
+        """Declare a task that counts its arguments in `ran`."""
+
+        async def record(value):
+            self.ran[value] += 1
+
+        return self.tasks.task(name=name, **bounds)(record)
+
+    async def rows(self, columns="*", where="true"):
+        return await self.db.pool().fetch(
+            f"SELECT {columns} FROM millions.tasks WHERE {where} ORDER BY id"
+        )
+
+    async def nothing_left(self, within_s=10):
+        """Wait until no task is in the table."""
+
+        async def empty():
+            return not await self.rows("name, state, attempt, error")
+
+        await eventually(empty, within_s=within_s)
+
+
+@pytest.fixture(scope="session")
+def tasks_directory(millions_postgres, millions_folder):
+    name = f"tasks_{secrets.token_hex(4)}"
+    yield directory_for(millions_postgres.create_database(name), millions_folder / name)
+    millions_postgres.drop_database(name)
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=FORMS)
+async def another_process(request, tasks_directory):
+    async with AsyncExitStack() as stack:
+
+        async def open_one():
+            db = Database()
+            await db.open(tasks_directory)
+            stack.push_async_callback(db.close)
+            tasks = Tasks(db)
+            await tasks.open(tasks_directory)
+            stack.push_async_callback(tasks.close)
+            return Process(db, tasks)
+
+        yield open_one
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def process(another_process):
+    process = await another_process()
+    async with process.db.pool().acquire() as connection:
+        await schema.ensure(connection, SCHEMA)
+        await connection.execute(
+            "TRUNCATE " + ", ".join(f"millions.{name}" for name in TABLES.split(", "))
+        )
+    return process

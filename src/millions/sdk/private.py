@@ -42,6 +42,7 @@ class Private:
         """Listen on `address`, HOST:PORT. Raise MachineError when that fails."""
         config = uvicorn.Config(
             self._answer,
+            interface="asgi3",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -65,6 +65,7 @@ async def serve(app: Any, listener: socket.socket) -> int:
 def _server(app: Any) -> DrainingServer:
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         http=DrainingProtocol,
         lifespan="on",
         log_config=None,

@@ -7,11 +7,11 @@ is bounded sooner than a handle as a whole: a stranger should not lock somebody 
 from __future__ import annotations
 
 from millions import store
+from photos.settings import ATTEMPTS_PER_ADDRESS
 
 WINDOW_S = 15 * 60
 PER_HANDLE_AND_ADDRESS = 10
 PER_HANDLE = 100
-PER_ADDRESS = 60
 
 
 async def allowed(*, handle: str, address: str) -> bool:
@@ -19,7 +19,7 @@ async def allowed(*, handle: str, address: str) -> bool:
     bounds = {
         f"attempts:both:{handle}:{address}": PER_HANDLE_AND_ADDRESS,
         f"attempts:handle:{handle}": PER_HANDLE,
-        f"attempts:address:{address}": PER_ADDRESS,
+        f"attempts:address:{address}": ATTEMPTS_PER_ADDRESS,
     }
     counts = [await store.increment(key, ttl_s=WINDOW_S) for key in bounds]
     return all(count <= bound for count, bound in zip(counts, bounds.values(), strict=True))
@@ -32,4 +32,6 @@ async def forgive(*, handle: str, address: str) -> None:
 
 async def may_sign_up(*, address: str) -> bool:
     """Count one new account; False when an address made too many within WINDOW_S."""
-    return await store.increment(f"attempts:signup:{address}", ttl_s=WINDOW_S) <= PER_ADDRESS
+    return (
+        await store.increment(f"attempts:signup:{address}", ttl_s=WINDOW_S) <= ATTEMPTS_PER_ADDRESS
+    )

@@ -19,3 +19,7 @@ PAGE = 12
 
 GRID = 24
 """Tiles on one page of a grid."""
+
+ATTEMPTS_PER_ADDRESS = int(os.environ.get("PHOTOS_ATTEMPTS_PER_ADDRESS", "60"))
+"""Logins, and apart from these new accounts, from one address in a quarter of an hour. Raise it
+where many people share an address: offices, and the drills of this stack."""

@@ -57,4 +57,4 @@ async def logout(request: Request, _: Member) -> None:
 async def _session(request: Request, person: people.Person | None) -> Session:
     if person is None:
         raise HTTPException(401, NOT_TOGETHER)
-    return Session(me=Person.of(person), csrf_token=await sessions.csrf_token(request))
+    return Session(me=Person.of(person), csrf_token=sessions.csrf_token(request))

@@ -76,7 +76,7 @@ async def page(
     flashes = session.pop("flashes", []) if session.get("flashes") else []
     text = environment.get_template(template).render(
         me=me,
-        csrf=await sessions.csrf_token(request),
+        csrf=sessions.csrf_token(request),
         flashes=flashes,
         path=request.url.path,
         **given,

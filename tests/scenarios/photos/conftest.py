@@ -1,0 +1,245 @@
+"""The photo-sharing application as real processes: PostgreSQL, its web server, and browsers."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from PIL import Image
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Response,
+    async_playwright,
+)
+
+from millions.sdk.assets import build
+from millions.testing import EmbeddedPostgres, directory_for
+
+FOLDER = Path(__file__).parents[3] / "examples" / "photos"
+CHROMIUM = "/usr/bin/chromium"
+PASSWORD = "a long enough password"
+STARTS_WITHIN_S = 30
+STOPS_WITHIN_S = 45
+CELEBRITY_FOLLOWERS = 3
+SPREAD_BATCH = 2
+
+if str(FOLDER) not in sys.path:
+    sys.path.insert(0, str(FOLDER))
+
+
+@pytest.fixture(scope="session")
+def photos_site(millions_postgres: EmbeddedPostgres, millions_folder: Path) -> Iterator[str]:
+    """The address of the running application, on a database of its own."""
+    folder = millions_folder / "photos"
+    place = millions_postgres.create_database(f"photos_{secrets.token_hex(4)}")
+    directory = directory_for(place, folder, run_tasks=True)
+    document = folder / "directory.json"
+    document.write_text(directory.text())
+    build(FOLDER / "static", Path(directory.assets.folder))
+    environment = {
+        **os.environ,
+        "MILLIONS_DIRECTORY": str(document),
+        "PYTHONPATH": str(FOLDER),
+        "PHOTOS_CELEBRITY_FOLLOWERS": str(CELEBRITY_FOLLOWERS),
+        "PHOTOS_SPREAD_BATCH": str(SPREAD_BATCH),
+        "PHOTOS_ATTEMPTS_PER_ADDRESS": "10000",
+    }
+    migrate = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    subprocess.run(migrate, cwd=FOLDER, env=environment, check=True, capture_output=True)
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener, free_port() as private:
+        environment["MILLIONS_LISTEN_FD"] = str(listener.fileno())
+        environment["MILLIONS_PRIVATE"] = f"127.0.0.1:{private}"
+        server = subprocess.Popen(
+            [sys.executable, "-m", "millions.sdk.server", "photos.web:app"],
+            cwd=FOLDER,
+            env=environment,
+            pass_fds=[listener.fileno()],
+            stdout=(folder / "web.log").open("w"),
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            wait_until_ready(url, server, folder / "web.log")
+            yield url
+        finally:
+            server.terminate()
+            server.wait(STOPS_WITHIN_S)
+
+
+class free_port:  # noqa: N801  # reads as what it gives
+    """A port that nobody else takes while it is looked for."""
+
+    def __enter__(self) -> int:
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            return found.getsockname()[1]
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
+def wait_until_ready(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Ask for readiness; the connection waits in the backlog until the server takes it."""
+    transport = httpx.HTTPTransport(retries=3)
+    with httpx.Client(transport=transport, timeout=STARTS_WITHIN_S) as client:
+        try:
+            answer = client.get(f"{url}/readyz")
+        except httpx.HTTPError:
+            answer = None
+    if answer is None or answer.status_code != 200:
+        server.kill()
+        server.wait()
+        raise AssertionError(f"the application did not start:\n{log.read_text()[-4000:]}")
+
+
+def a_picture(kind: str = "JPEG", size: tuple[int, int] = (900, 600), **options: object) -> bytes:
+    """A picture that no other test has."""
+    image = Image.frombytes("RGB", (3, 2), secrets.token_bytes(18)).resize(size)
+    target = BytesIO()
+    image.save(target, kind, **options)
+    return target.getvalue()
+
+
+def a_handle() -> str:
+    return f"u_{secrets.token_hex(6)}"
+
+
+@dataclass
+class Member:
+    """Somebody with an account and a client that is logged in."""
+
+    client: httpx.AsyncClient
+    handle: str
+    id: str = ""
+    name: str = ""
+
+    async def upload(self, content: bytes | None = None, caption: str = "") -> dict:
+        answer = await self.client.post(
+            "/api/photos",
+            files={"file": ("p.jpg", content or a_picture(), "image/jpeg")},
+            data={"caption": caption},
+        )
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    async def follow(self, other: "Member") -> dict:
+        return (await self.client.put(f"/api/people/{other.handle}/follow")).json()
+
+    async def unfollow(self, other: "Member") -> dict:
+        return (await self.client.delete(f"/api/people/{other.handle}/follow")).json()
+
+    async def profile(self) -> dict:
+        return (await self.client.get(f"/api/people/{self.handle}")).json()
+
+    async def feed(self) -> list[str]:
+        """The ids in the whole feed, page after page."""
+        ids: list[str] = []
+        older: str | None = "/api/feed"
+        while older and len(ids) < 1000:
+            page = (await self.client.get(older)).json()
+            ids += [each["id"] for each in page["photos"]]
+            older = page["older"]
+        return ids
+
+
+NewMember = Callable[..., Awaitable[Member]]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def new_member(photos_site: str) -> AsyncIterator[NewMember]:
+    """Make accounts: `ada = await new_member("Ada Byron")`."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def make(name: str = "Somebody", handle: str | None = None) -> Member:
+        client = httpx.AsyncClient(base_url=photos_site, timeout=30)
+        clients.append(client)
+        handle = handle or a_handle()
+        given = {"name": name, "handle": handle, "password": PASSWORD}
+        answer = await client.post("/api/people", json=given)
+        assert answer.status_code == 201, answer.text
+        client.headers["X-CSRF-Token"] = answer.json()["csrf_token"]
+        return Member(client, handle, answer.json()["me"]["id"], name)
+
+    yield make
+    await asyncio.gather(*(each.aclose() for each in clients))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visitor(photos_site: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody without an account."""
+    async with httpx.AsyncClient(base_url=photos_site, timeout=30) as client:
+        yield client
+
+
+@dataclass
+class Watched:
+    """Browser contexts whose every request and complaint is written down."""
+
+    site: str
+    browser: Browser
+    contexts: list[BrowserContext] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    async def __call__(self, width: int = 1280, height: int = 860, **options: object) -> Page:
+        context = await self.browser.new_context(
+            base_url=self.site, viewport={"width": width, "height": height}, **options
+        )
+        self.contexts.append(context)
+        context.set_default_timeout(15_000)
+        context.on("request", lambda request: self.requests.append(request.url))
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        context.on("console", self._heard)
+        context.on("response", self._answered)
+        return await context.new_page()
+
+    def _heard(self, said: ConsoleMessage) -> None:
+        if said.type == "error" and not said.text.startswith("Failed to load resource"):
+            self.complaints.append(said.text)
+
+    def _answered(self, answer: Response) -> None:
+        if answer.status >= 400 and answer.request.resource_type != "document":
+            self.complaints.append(f"{answer.status} {answer.url}")
+
+    def elsewhere(self) -> list[str]:
+        """Requests that did not go to the application."""
+        ours = (f"{self.site}/", "data:", "blob:")
+        return [each for each in self.requests if not each.startswith(ours)]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """A real Chromium. Skips where there is none, fails when `CI` is set."""
+    if shutil.which(CHROMIUM) is None:
+        if os.environ.get("CI"):
+            raise AssertionError(f"there is no {CHROMIUM}")
+        pytest.skip(f"there is no {CHROMIUM}")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def new_page(photos_site: str, chromium: Browser) -> AsyncIterator[Watched]:
+    """Open browsers of their own; none may have asked another machine for anything."""
+    watched = Watched(photos_site, chromium)
+    yield watched
+    for context in watched.contexts:
+        await context.close()
+    assert watched.requests
+    assert watched.elsewhere() == []
+    assert watched.complaints == []

@@ -52,14 +52,18 @@ def photos_site(millions_postgres: EmbeddedPostgres, millions_folder: Path) -> I
     environment = {
         **os.environ,
         "MILLIONS_DIRECTORY": str(document),
-        "PYTHONPATH": str(FOLDER),
+        "PYTHONPATH": os.pathsep.join([str(FOLDER), os.environ.get("PYTHONPATH", "")]),
         "PHOTOS_CELEBRITY_FOLLOWERS": str(CELEBRITY_FOLLOWERS),
         "PHOTOS_SPREAD_BATCH": str(SPREAD_BATCH),
         "PHOTOS_ATTEMPTS_PER_ADDRESS": "10000",
     }
     migrate = [sys.executable, "-m", "alembic", "upgrade", "head"]
     subprocess.run(migrate, cwd=FOLDER, env=environment, check=True, capture_output=True)
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener, free_port() as private:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=256) as listener,
+        free_port() as private,
+        (folder / "web.log").open("w") as log,
+    ):
         environment["MILLIONS_LISTEN_FD"] = str(listener.fileno())
         environment["MILLIONS_PRIVATE"] = f"127.0.0.1:{private}"
         server = subprocess.Popen(
@@ -67,7 +71,7 @@ def photos_site(millions_postgres: EmbeddedPostgres, millions_folder: Path) -> I
             cwd=FOLDER,
             env=environment,
             pass_fds=[listener.fileno()],
-            stdout=(folder / "web.log").open("w"),
+            stdout=log,
             stderr=subprocess.STDOUT,
         )
         try:
@@ -77,6 +81,9 @@ def photos_site(millions_postgres: EmbeddedPostgres, millions_folder: Path) -> I
         finally:
             server.terminate()
             server.wait(STOPS_WITHIN_S)
+    said = (folder / "web.log").read_text()
+    errors = [line for line in said.splitlines() if '"level":"error"' in line or "Traceback" in line]
+    assert errors == [], said[-20_000:]
 
 
 class free_port:  # noqa: N801  # reads as what it gives

@@ -71,12 +71,15 @@ class Blank(SimpleNamespace):
 async def page(
     request: Request, template: str, me: people.Person | None, /, *, status: int = 200, **given: Any
 ) -> HTMLResponse:
-    """Render a template, with the words that were left for it."""
+    """Render a template, with the words that were left for it.
+
+    Only a page that has a form asks for a token: others give a stranger no cookie.
+    """
     session = await sessions.of(request)
     flashes = session.pop("flashes", []) if session.get("flashes") else []
     text = environment.get_template(template).render(
         me=me,
-        csrf=sessions.csrf_token(request),
+        csrf=lambda: sessions.csrf_token(request),
         flashes=flashes,
         path=request.url.path,
         **given,

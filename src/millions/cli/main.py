@@ -120,7 +120,8 @@ def say(error: MillionsError, *, as_json: bool = False) -> None:
         click.echo(json.dumps({"error": {"code": error.code, **fields}}), err=True)
         return
     click.secho(f"cannot {error.cannot}", fg="red", bold=True, err=True)
-    click.echo(f"  because: {error.because}", err=True)
+    because = error.because.replace("\n", "\n    ")
+    click.echo(f"  because: {because}", err=True)
     if error.try_:
         click.secho(f"  try: {error.try_}", fg="green", err=True)
 

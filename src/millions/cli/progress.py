@@ -25,6 +25,7 @@ class Progress:
         self._silent = silent
         self._seen: dict[str, str] = {}
         self._began_s = time.monotonic()
+        self._began_at_s = time.time()
         console = Console(stderr=True, highlight=False)
         self._spinner: Spinner | None = None
         if console.is_terminal and not silent:
@@ -60,8 +61,9 @@ class Progress:
         now = f"{unit.phase} {unit.release}"
         if self._silent or self._seen.get(unit.name) == now:
             return
+        ran_before = unit.name not in self._seen and unit.since_s < self._began_at_s
         self._seen[unit.name] = now
-        if unit.phase not in SPOKEN_OF:
+        if unit.phase not in SPOKEN_OF or (ran_before and unit.phase == "ready"):
             return
         phase = click.style(f"{unit.phase:<10}", fg=COLOURS.get(unit.phase))
         elapsed_s = time.monotonic() - self._began_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -31,6 +32,7 @@ def command(ctx: click.Context, *, detach: bool, as_json: bool) -> int:
     Ctrl-C, which stops the stack. What cannot be started changes nothing that runs.
     """
     opened = open_stack(ctx)
+    began_at_s = time.time()
     if not detach:
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)
@@ -42,7 +44,7 @@ def command(ctx: click.Context, *, detach: bool, as_json: bool) -> int:
             ending.stop(opened.state, Progress(silent=True))
         raise
     _say(opened, status, as_json=as_json)
-    return exits.DONE.status if detach else _stay(opened)
+    return exits.DONE.status if detach else _stay(opened, since=began_at_s)
 
 
 def _bring_up(opened: Opened, *, silent: bool) -> Status:
@@ -63,11 +65,11 @@ def _say(opened: Opened, status: Status, *, as_json: bool) -> None:
         click.echo(f"{opened.stack.name} is up: {' '.join(addresses)}")
 
 
-def _stay(opened: Opened) -> int:
+def _stay(opened: Opened, *, since: float) -> int:
     """Show the logs until Ctrl-C, then stop the stack."""
     click.echo("Ctrl-C stops it", err=True)
     try:
-        for record in logs.records(opened.state, follow=True):
+        for record in logs.records(opened.state, since=since, follow=True):
             printing.record(record)
     except KeyboardInterrupt:
         click.echo("", err=True)

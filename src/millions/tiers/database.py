@@ -114,7 +114,7 @@ def units(context: Context) -> tuple[Unit, ...]:
             address=address,
             send=postgresql.startup_message(user=APPLICATION_ROLE, database=DATABASE),
             expect=b"R",
-            within_s=database.start_within_s,
+            within_s=float(database.start_within_s),
         ),
         prepare=(
             Preparation(

@@ -129,7 +129,7 @@ def _probe(private: Address, web: Web) -> Probe:
         address=private,
         send=ASK_READINESS,
         expect=b"HTTP/1.1 200",
-        within_s=web.start_within_s,
+        within_s=float(web.start_within_s),
     )
 
 
@@ -139,7 +139,11 @@ def _migration(context: Context) -> tuple[Preparation, ...]:
         return ()
     command = tuple(shlex.split(app.migrate))
     key = f"{context.places.release} {app.migrate}"
-    return (Preparation(name="migrate", command=command, key=key, timeout_s=app.migrate_within_s),)
+    return (
+        Preparation(
+            name="migrate", command=command, key=key, timeout_s=float(app.migrate_within_s)
+        ),
+    )
 
 
 TIER = Tier(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from millions import rungs, stack
 from millions.directory import parse as parse_directory
 from millions.errors import MachineError
+from millions.model import Unit
+from millions.runtime import codec
 from millions.tiers import tiers
 from millions.tiers.kind import Engine, Places
 
@@ -35,7 +38,7 @@ PLACES = Places(
 )
 
 
-def units_by_name(text: str = TEXT, places: Places = PLACES) -> dict[str, stack.Unit]:
+def units_by_name(text: str = TEXT, places: Places = PLACES) -> dict[str, Unit]:
     return {unit.name: unit for unit in stack.units(stack.parse(text), places)}
 
 
@@ -119,3 +122,9 @@ def test_there_are_eleven_rungs_in_order_and_one_is_built() -> None:
     assert [each.number for each in rungs.RUNGS] == list(range(1, 12))
     assert rungs.HIGHEST_BUILT == 1
     assert rungs.preset(1) == tuple(each.name for each in tiers())
+
+
+def test_units_read_back_from_disk_have_the_same_revision() -> None:
+    for unit in stack.units(stack.parse(TEXT), PLACES):
+        again = codec.build(Unit, json.loads(json.dumps(codec.document(unit))))
+        assert (again, again.revision) == (unit, unit.revision)

@@ -1,0 +1,185 @@
+"""What the planner does in the cases that people meet, as the text that `millions plan` prints."""
+
+from __future__ import annotations
+
+from world import preparations, process, seen, unit
+
+from millions.model import Goal, Observed, Phase, Seen, StopStep, Trouble, Unit
+from millions.reconcile.plan import Verdict, plan, text, verdicts
+
+NOW_S = 1000.0
+STOPS = (StopStep(signal="SIGTERM", wait_s=1.0),)
+OLD = unit(version="1", release="r1-old", handover=True)
+NEW = unit(version="2", release="r2-new", handover=True)
+
+
+def planned(*units: Unit, of: tuple[Seen, ...] = (), consent: tuple[str, ...] = ()) -> str:
+    return text(plan(Goal(units=units, consent=consent), Observed(now_s=NOW_S, units=of)))
+
+
+def said(one: Unit, found: Seen) -> Verdict:
+    (verdict,) = verdicts(Goal(units=(one,)), Observed(now_s=NOW_S, units=(found,)))
+    return verdict
+
+
+def died(spec: Unit, *, failures: int = 1, ago_s: float = 100.0, grave: bool = False) -> Trouble:
+    return Trouble(
+        revision=spec.revision,
+        failures=failures,
+        at_s=NOW_S - ago_s,
+        grave=grave,
+        words="exited with status 1\nTraceback",
+    )
+
+
+def test_what_does_not_run_is_started() -> None:
+    assert planned(OLD) == "start web r1-old: nothing of it runs"
+
+
+def test_what_was_not_prepared_is_prepared_first_one_step_at_a_time() -> None:
+    spec = unit(prepare=preparations("initdb", "migrate"))
+    assert planned(spec).startswith("prepare web initdb: it was not done yet")
+    half = Seen(name="web", prepared=frozenset({"initdb"}))
+    assert planned(spec, of=(half,)).startswith("prepare web migrate:")
+    done = Seen(name="web", prepared=frozenset({"initdb", "migrate"}))
+    assert planned(spec, of=(done,)).startswith("start web")
+
+
+def test_what_needs_another_waits_until_that_is_ready() -> None:
+    database, web = unit("db"), unit("web", needs=("db",))
+    assert planned(web, database).startswith("start db")
+    starting = seen(database, process(database, phase=Phase.STARTING, since_s=NOW_S))
+    assert planned(web, database, of=(starting,)) == ""
+    ready = seen(database, process(database))
+    assert planned(web, database, of=(ready,)).startswith("start web")
+
+
+def test_what_needs_something_that_is_not_there_never_starts_and_says_so() -> None:
+    web = unit("web", needs=("nothing",))
+    assert planned(web) == ""
+    assert said(web, Seen(name="web")).waits == "waits for nothing"
+
+
+def test_a_changed_unit_is_stopped_before_its_successor_starts() -> None:
+    old, new = unit("db", "1"), unit("db", "2")
+    assert planned(new, of=(seen(old, process(old)),)) == f"stop db #1: {new.revision} is wanted"
+
+
+def test_a_changed_unit_is_not_stopped_while_its_successor_could_not_start() -> None:
+    old, new = unit("web", "1"), unit("web", "2", needs=("db",))
+    assert planned(new, of=(seen(old, process(old)),)) == ""
+
+
+def test_a_changed_probe_restarts_nothing() -> None:
+    old = unit("db", "1")
+    assert planned(unit("db", "1", stop=STOPS), of=(seen(old, process(old)),)) == ""
+
+
+def test_a_handover_starts_the_new_one_first_and_then_drains_the_old_one() -> None:
+    serving = process(OLD)
+    assert planned(NEW, of=(seen(OLD, serving, good=OLD),)) == "start web r2-new: replaces r1-old"
+    starting = process(NEW, 2, Phase.STARTING, NOW_S)
+    assert planned(NEW, of=(seen(OLD, serving, starting, good=OLD),)) == ""
+    ready = process(NEW, 2)
+    found = seen(OLD, serving, ready, good=NEW)
+    assert planned(NEW, of=(found,)) == "stop web #1: r2-new is ready"
+
+
+def test_a_new_release_that_is_late_is_stopped_and_the_old_one_stays() -> None:
+    late = process(NEW, 2, Phase.STARTING, NOW_S - 31.0)
+    found = seen(OLD, process(OLD), late, good=OLD)
+    assert planned(NEW, of=(found,)) == "stop web #2: was not ready within 30 s"
+
+
+def test_a_release_that_failed_is_not_tried_again_and_is_told() -> None:
+    found = seen(OLD, process(OLD), good=OLD, troubles=(died(NEW),))
+    assert planned(NEW, of=(found,)) == ""
+    assert said(NEW, found).failed
+
+
+def test_the_old_release_is_started_again_when_it_dies_after_the_new_one_failed() -> None:
+    found = seen(OLD, good=OLD, troubles=(died(NEW), died(OLD)))
+    assert planned(NEW, of=(found,)).startswith("start web r1-old: failure 1 in a row")
+
+
+def test_the_old_release_is_started_again_when_it_dies_while_the_new_one_starts() -> None:
+    starting = process(NEW, 2, Phase.STARTING, NOW_S)
+    found = seen(OLD, starting, good=OLD, troubles=(died(OLD),))
+    assert planned(NEW, of=(found,)).startswith("start web r1-old")
+
+
+def test_the_old_release_is_started_again_when_it_dies_while_a_migration_runs() -> None:
+    found = seen(OLD, good=OLD, troubles=(died(OLD),), busy=True)
+    assert planned(NEW, of=(found,)).startswith("start web r1-old")
+
+
+def test_a_release_that_failed_is_tried_when_there_is_none_before_it() -> None:
+    found = seen(NEW, troubles=(died(NEW, ago_s=0.0),))
+    assert planned(NEW, of=(found,)).startswith("start web r2-new: failure 1 in a row: exited")
+
+
+def test_a_unit_that_keeps_dying_waits_longer_each_time_and_is_told() -> None:
+    found = seen(OLD, troubles=(died(OLD, failures=4, ago_s=1.9),))
+    assert planned(OLD, of=(found,)) == ""
+    verdict = said(OLD, found)
+    assert verdict.failed
+    assert verdict.next_start_at_s == NOW_S - 1.9 + 2.0
+    later = seen(OLD, troubles=(died(OLD, failures=4, ago_s=2.1),))
+    assert planned(OLD, of=(later,)).startswith("start web r1-old: failure 4 in a row")
+
+
+def test_a_grave_failure_is_told_at_once() -> None:
+    assert said(OLD, seen(OLD, troubles=(died(OLD, grave=True, ago_s=0.0),))).failed
+    assert not said(OLD, seen(OLD, troubles=(died(OLD, ago_s=0.0),))).failed
+
+
+def test_a_process_that_does_not_answer_is_replaced_when_what_it_needs_is_ready() -> None:
+    database, web = unit("db"), unit("web", needs=("db",))
+    silent = seen(web, process(web, phase=Phase.UNREADY, since_s=NOW_S - 31.0))
+    ready = seen(database, process(database))
+    assert planned(database, web, of=(ready, silent)) == (
+        "stop web #1: has not answered within 30 s"
+    )
+    gone = seen(database, process(database, phase=Phase.UNREADY, since_s=NOW_S))
+    assert planned(database, web, of=(gone, silent)) == ""
+
+
+def test_what_holds_data_is_never_stopped_for_being_slow() -> None:
+    spec = unit("db", holds_data=True)
+    for phase in (Phase.STARTING, Phase.UNREADY):
+        slow = seen(spec, process(spec, phase=phase, since_s=0.0))
+        assert planned(spec, of=(slow,)) == ""
+    assert said(spec, seen(spec, process(spec, phase=Phase.STARTING))).failed
+
+
+def test_what_is_not_wanted_is_stopped_and_forgotten() -> None:
+    assert planned(of=(seen(OLD, process(OLD)),)) == "stop web #1: not wanted"
+    assert planned(of=(seen(OLD, process(OLD, phase=Phase.STOPPING)),)) == ""
+    assert planned(of=(Seen(name="web"),)) == "forget web: not wanted"
+
+
+def test_data_is_kept_without_consent_and_erased_with_it() -> None:
+    found = Seen(name="db", has_data=True)
+    assert planned(of=(found,)) == ""
+    assert planned(of=(found,), consent=("db",)) == "erase db: not wanted, and you consented"
+
+
+def test_consent_erases_nothing_that_is_wanted_or_runs() -> None:
+    spec = unit("db", holds_data=True)
+    running = seen(spec, process(spec), has_data=True)
+    assert planned(spec, of=(running,), consent=("db",)) == ""
+    assert planned(of=(running,), consent=("db",)) == "stop db #1: not wanted"
+
+
+def test_units_that_are_not_wanted_and_use_each_other_in_a_ring_are_stopped() -> None:
+    one, two = unit("one", needs=("two",)), unit("two", needs=("one",))
+    found = (seen(one, process(one)), seen(two, process(two)))
+    assert planned(of=found) == "stop one #1: not wanted\nstop two #1: not wanted"
+
+
+def test_a_third_release_waits_until_the_first_one_is_gone() -> None:
+    third = unit(version="3", release="r3", handover=True)
+    draining, ready = process(OLD, phase=Phase.STOPPING), process(NEW, 2)
+    found = seen(OLD, draining, ready, good=NEW)
+    assert planned(third, of=(found,)) == ""
+    assert planned(third, of=(seen(NEW, ready, good=NEW),)).startswith("start web r3")

@@ -41,8 +41,10 @@ if str(FOLDER) not in sys.path:
 
 
 @pytest.fixture(scope="session")
-def photos_site(millions_postgres: EmbeddedPostgres, millions_folder: Path) -> Iterator[str]:
-    """The address of the running application, on a database of its own."""
+def photos_environment(
+    millions_postgres: EmbeddedPostgres, millions_folder: Path
+) -> dict[str, str]:
+    """The environment of a stack that has a database and assets of its own, with its tables."""
     folder = millions_folder / "photos"
     place = millions_postgres.create_database(f"photos_{secrets.token_hex(4)}")
     directory = directory_for(place, folder, run_tasks=True)
@@ -59,31 +61,40 @@ def photos_site(millions_postgres: EmbeddedPostgres, millions_folder: Path) -> I
     }
     migrate = [sys.executable, "-m", "alembic", "upgrade", "head"]
     subprocess.run(migrate, cwd=FOLDER, env=environment, check=True, capture_output=True)
+    return environment
+
+
+@pytest.fixture(scope="session")
+def photos_site(photos_environment: dict[str, str], millions_folder: Path) -> Iterator[str]:
+    """The address of the running application; it must have logged no error in the end."""
+    log = millions_folder / "photos" / "web.log"
     with (
         socket.create_server(("127.0.0.1", 0), backlog=256) as listener,
         free_port() as private,
-        (folder / "web.log").open("w") as log,
+        log.open("w") as output,
     ):
-        environment["MILLIONS_LISTEN_FD"] = str(listener.fileno())
-        environment["MILLIONS_PRIVATE"] = f"127.0.0.1:{private}"
         server = subprocess.Popen(
             [sys.executable, "-m", "millions.sdk.server", "photos.web:app"],
             cwd=FOLDER,
-            env=environment,
+            env={
+                **photos_environment,
+                "MILLIONS_LISTEN_FD": str(listener.fileno()),
+                "MILLIONS_PRIVATE": f"127.0.0.1:{private}",
+            },
             pass_fds=[listener.fileno()],
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            wait_until_ready(url, server, folder / "web.log")
+            wait_until_ready(url, server, log)
             yield url
         finally:
             server.terminate()
             server.wait(STOPS_WITHIN_S)
-    said = (folder / "web.log").read_text()
-    errors = [line for line in said.splitlines() if '"level":"error"' in line or "Traceback" in line]
-    assert errors == [], said[-20_000:]
+    said = log.read_text()
+    wrong = [each for each in said.splitlines() if '"level":"error"' in each or "Traceback" in each]
+    assert wrong == [], said[-20_000:]
 
 
 class free_port:  # noqa: N801  # reads as what it gives

@@ -72,8 +72,9 @@ class Millions:
         try:
             await self._answer(exchange, scope)
         except Exception as error:
-            if not await exchange.failed(error):
-                raise
+            await exchange.failed(error)
+            if not exchange.complete:
+                raise  # the server must close the connection: the answer has a hole
         finally:
             exchange.finish()
             requests.leave(token)

@@ -6,13 +6,14 @@ It passes messages on at once and holds nothing back. An answer that was refused
 
 from __future__ import annotations
 
+import re
 import sys
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from millions.errors import FileRefusedError
+from millions.errors import SdkError
 from millions.sdk import answers, log, nouns
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Exchange:
         "complete",
         "receive",
         "refusal",
+        "refused",
         "size",
         "status",
     )
@@ -58,6 +60,7 @@ class Exchange:
         self.access_log = access_log
         self.receive = receive
         self.refusal: tuple[int, str] | None = None
+        self.refused = False
         self.status = 0
         self.size = 0
         self.complete = False
@@ -92,10 +95,13 @@ class Exchange:
     async def send(self, message: Any) -> None:
         """Pass one message on; add our headers to the first."""
         if message["type"] == "http.response.start":
-            if await self._replaced(message["status"]):
+            if message["status"] >= 400 and await self._replaced(message["status"]):  # noqa: PLR2004
                 return
+            headers = [*message.get("headers", ())]
+            for name, value in headers:
+                if FORBIDDEN(name) or FORBIDDEN(value):
+                    raise smuggled(name)
             self.status = message["status"]
-            headers = list(message.get("headers", ()))
             headers.append((b"x-request-id", self._request.id.encode()))
             if self._seen is not None:
                 headers += self._seen.headers()
@@ -108,12 +114,14 @@ class Exchange:
         await self._send(message)
 
     async def _replaced(self, status: int) -> bool:
-        """Answer a refusal in place of the application's error."""
-        if self.status or status < 400:  # noqa: PLR2004  # not an error
+        """Answer a refusal in place of the application's error; log the error of a 500."""
+        if self.status:
             return False
         if self.refusal is None and status == SERVER_ERROR:
             self.refusal = refused_file(self._request)
         if self.refusal is None:
+            if status >= SERVER_ERROR:
+                _log(sys.exception())
             return False
         await self.refuse()
         return True
@@ -124,22 +132,18 @@ class Exchange:
             return
         status, words = self.refusal
         self.refusal = self._request.refusal = None
+        self.refused = True
         await answers.text(self.send, status, words)
 
-    async def failed(self, error: Exception) -> bool:
-        """Answer 500 when the application raised and did not answer; log it.
-
-        Answer whether it was a refusal, which is not an error.
-        """
-        refused = self.status != SERVER_ERROR and isinstance(error, FileRefusedError | Refusal)
+    async def failed(self, error: Exception) -> None:
+        """Answer for an application that raised: its refusal, or 500 and a line in the log."""
+        refused = self.refused or isinstance(error, Refusal)
         if not self.status:
-            refused = await self._replaced(SERVER_ERROR)
+            refused = await self._replaced(SERVER_ERROR) or refused
         if not refused:
-            log.log.error("the application raised", exc_info=error)
-            setattr(error, log.MARK, True)
+            _log(error)
         if not self.status:
             await answers.text(self.send, SERVER_ERROR, "Internal Server Error\n")
-        return refused
 
     def finish(self) -> None:
         """Count the request and write its line."""
@@ -153,6 +157,26 @@ class Exchange:
             self._seen.leave()
         if self.access_log:
             _line(request, status, route, (seconds, self.size))
+
+
+FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+"""What would begin another header, or end them all."""
+
+
+def smuggled(name: bytes) -> SdkError:
+    """Say that a header holds a line's end."""
+    return SdkError(
+        cannot=f"answer with the header {name.decode('latin-1')!r}",
+        because="it holds a line end or another control character",
+        try_="remove them, or quote the value (urllib.parse.quote)",
+    )
+
+
+def _log(error: BaseException | None) -> None:
+    """Write one line of what the application raised, with its traceback; once."""
+    if error is not None and not getattr(error, log.MARK, False):
+        log.log.error("the application raised", exc_info=error)
+        setattr(error, log.MARK, True)
 
 
 BAD_LENGTH = "cannot read the request\n  because: its Content-Length is no number\n"

@@ -107,7 +107,7 @@ class Database:
                 await asyncio.wait_for(shard.pool.close(), CLOSE_LIMIT_S)
             except TimeoutError:
                 shard.pool.terminate()
-            await shard.engine.dispose()
+            await driver.dispose(shard.engine, within_s=CLOSE_LIMIT_S)
 
     def declare(self, metadata: MetaData) -> None:
         """Register the application's tables. Raise NotShardableError for what cannot be split."""

@@ -5,6 +5,7 @@ It knows how to connect, not when: it never retries. Source: docs/decisions/0002
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from millions.directory import DatabasePlace, Endpoint
 
 CONNECT_LIMIT_S = 5.0
+
+CONNECTIONS_MAX = 1000
+"""More connections than any sensible pool has."""
+
 STATEMENT_LIMIT = "60s"
 IDLE_LIMIT = "60s"
 """A statement, or a transaction between two of them, lasts this long at most on the server's side;
@@ -126,6 +131,21 @@ def engine(
     event.listen(made.sync_engine, "connect", _watch_notices)
     event.listen(made.sync_engine, "checkout", _refuse_closed)
     return made
+
+
+async def dispose(engine: AsyncEngine, *, within_s: float) -> None:
+    """Close the engine's idle connections; drop those that a silent server keeps from closing.
+
+    Connections in use close when they are given back. The bound is for the first silent one; each
+    further one gets a tenth.
+    """
+    for _ in range(CONNECTIONS_MAX):
+        try:
+            await asyncio.wait_for(engine.dispose(), within_s)
+        except TimeoutError:  # this round has dropped one
+            within_s = min(within_s, CONNECT_LIMIT_S / 10)
+        else:
+            return
 
 
 class Dialect(PGDialect_asyncpg):

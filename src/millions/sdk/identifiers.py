@@ -22,30 +22,41 @@ TAIL_BITS = 62
 TAIL_MASK = (1 << TAIL_BITS) - 1
 VERSION_AND_VARIANT = (7 << 76) | (2 << 62)
 
-_lock = threading.Lock()
-_last_ms = 0
-_counter = 0
 
-
-def uuid7() -> UUID:
-    """Make a new id, larger than every id that this process made before.
+class Order:
+    """Makes ids of a time and some chance, each larger than the one before. Threads may share it.
 
     Holds when the clock stands still or goes back: the time part then waits for the clock.
     """
-    global _last_ms, _counter  # noqa: PLW0603  # the order is a property of the whole process
-    random = int.from_bytes(os.urandom(10), "big")
-    now_ms = time.time_ns() // 1_000_000
-    with _lock:
-        if now_ms > _last_ms:
-            _last_ms = now_ms
-            _counter = (random >> TAIL_BITS) & COUNTER_SEED_MAX
-        elif _counter < COUNTER_MAX:
-            _counter += 1
-        else:
-            _last_ms += 1
-            _counter = 0
-        head = (_last_ms << 80) | (_counter << 64)
-    return UUID(int=head | VERSION_AND_VARIANT | (random & TAIL_MASK))
+
+    __slots__ = ("_counter", "_last_ms", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_ms = 0
+        self._counter = 0
+
+    def next(self, now_ms: int, chance: int) -> UUID:
+        """Make an id of `now_ms` (since 1970) and 80 bits of `chance`."""
+        with self._lock:
+            if now_ms > self._last_ms:
+                self._last_ms = now_ms
+                self._counter = (chance >> TAIL_BITS) & COUNTER_SEED_MAX
+            elif self._counter < COUNTER_MAX:
+                self._counter += 1
+            else:
+                self._last_ms += 1
+                self._counter = 0
+            head = (self._last_ms << 80) | (self._counter << 64)
+        return UUID(int=head | VERSION_AND_VARIANT | (chance & TAIL_MASK))
+
+
+_order = Order()
+
+
+def uuid7() -> UUID:
+    """Make a new id, larger than every id that this process made before."""
+    return _order.next(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"))
 
 
 def made_at(identifier: UUID) -> datetime:

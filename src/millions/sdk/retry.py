@@ -38,6 +38,13 @@ COLLIDED = frozenset({"40001", "40P01"})
 
 CANCELLED = "57014"
 
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+
 
 class Fate(Enum):
     """What a failure says about its transaction, as long as COMMIT was not sent."""
@@ -53,7 +60,7 @@ def driver_error(error: BaseException) -> BaseException:
     for _ in range(CHAIN_MAX):
         if current is None or isinstance(current, MillionsError):
             break
-        if isinstance(current, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
+        if isinstance(current, DRIVER_ERRORS):
             return current
         wrapped = current.orig if isinstance(current, DBAPIError) else None
         current = wrapped or current.__cause__
@@ -77,6 +84,8 @@ def fate(error: BaseException) -> Fate:
         return Fate.LOST
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return Fate.LOST
+    if isinstance(under, asyncpg.InternalClientError):
+        return Fate.LOST  # the server's last words came while the connection was idle
     closed = isinstance(under, asyncpg.InterfaceError) and "connection is closed" in str(under)
     return Fate.LOST if closed else Fate.REFUSED
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INFO = "millions.sharding"
-"""Under this name a Table's `info` says how the table is split."""
+"""Under this name a Table's `info` holds the shard key's column, or None for reference data: plain
+values, because Alembic writes `info` into migrations."""
 
 
 @final
@@ -53,7 +54,7 @@ def sharded_by(column: str) -> Callable[[type[T]], type[T]]:
     """Declare that a model's rows live on the shard of their `column` (a class decorator)."""
 
     def declare(model: type[T]) -> type[T]:
-        _table_of(model).info[INFO] = Sharding(column=_column_name(model, column))
+        _table_of(model).info[INFO] = _column_name(model, column)
         return model
 
     return declare
@@ -61,19 +62,20 @@ def sharded_by(column: str) -> Callable[[type[T]], type[T]]:
 
 def reference(model: type[T]) -> type[T]:
     """Declare that a model is reference data: the same rows on every shard (a class decorator)."""
-    _table_of(model).info[INFO] = Sharding(column=None)
+    _table_of(model).info[INFO] = None
     return model
 
 
 def shard_info(column: str | Reference) -> dict[str, Any]:
     """The `info` of a Core table: `Table(..., info=shard_info("owner_id"))`, or `REFERENCE`."""
-    return {INFO: Sharding(column=None if isinstance(column, Reference) else column)}
+    return {INFO: None if isinstance(column, Reference) else column}
 
 
 def sharding_of(table: Table) -> Sharding | None:
     """What was declared for `table`, or None when nothing was."""
-    found = table.info.get(INFO)
-    return found if isinstance(found, Sharding) else None
+    if INFO not in table.info:
+        return None
+    return Sharding(column=table.info[INFO])
 
 
 def key_column(table: Table) -> Column[Any] | None:

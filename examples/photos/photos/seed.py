@@ -32,8 +32,8 @@ T = TypeVar("T")
 
 USERS_MIN, USERS_MAX = 2, 100_000
 PHOTOS_A_USER_MAX = 20
-AT_ONCE = 12
-"""Things under way at a time: enough to keep the database busy, few enough to leave it room."""
+AT_ONCE = 8
+"""Things under way at a time: fewer than the connections that a process may have (pool_size)."""
 
 PHOTOS_A_USER = 2.5
 FOLLOWS_A_USER = 12

@@ -159,3 +159,7 @@ def _of_defect(error: Exception) -> MillionsError:
         because=f"a defect in millions: {type(error).__name__}: {error}",
         try_=f"{TRACEBACK_VARIABLE}=1 shows where; please report it",
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -8,18 +8,15 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from millions.errors import NotRoutableError, TaskError
 from millions.sdk.tasks import statements
+from millions.sdk.tasks.inside import execute
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from millions.sdk.session import Session
     from millions.sdk.tasks.claim import Claim
-
-_COMPLETE = text(statements.COMPLETE)
 
 _current: ContextVar[Current] = ContextVar("millions_task")
 
@@ -79,10 +76,8 @@ class Current:
                 try_="enqueue the task in a session of the same key",
             )
         claim = self._claim
-        done = await session.execute(
-            _COMPLETE, {"id": claim.id, "worker": self._worker, "attempt": claim.attempt}
-        )
-        if done.scalar_one_or_none() is None:
+        values = (claim.id, self._worker, claim.attempt)
+        if not await execute(session, statements.COMPLETE, values):
             raise TaskError(
                 cannot=f"complete task {self.name} ({claim.id})",
                 because="this worker does not hold it any more: another one runs it",

@@ -16,6 +16,7 @@ from millions.errors import CommitUnknownError, TaskError
 from millions.sdk.requests import request_id
 from millions.sdk.retry import Fate, Patience, fate
 from millions.sdk.tasks import statements
+from millions.sdk.tasks.inside import execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,7 +114,7 @@ class Outbox:
             await self._writing
 
     async def _put_in(self, session: Session, rows: list[Row]) -> list[int]:
-        numbers = await _execute(session, statements.ENQUEUE, _columns(rows))
+        numbers = await execute(session, statements.ENQUEUE, _columns(rows))
         session.after_commit(lambda: self._announce(rows))
         return numbers
 
@@ -127,9 +128,9 @@ class Outbox:
         values = (*row.values(), key, KEY_KEPT_S)
         known = (row.name, key)
         if session is not None:
-            written = await _execute(session, statements.ENQUEUE_KEYED, values)
+            written = await execute(session, statements.ENQUEUE_KEYED, values)
             if not written:
-                return (await _execute(session, statements.KNOWN_KEY, known))[0]
+                return (await execute(session, statements.KNOWN_KEY, known))[0]
             session.after_commit(lambda: self._announce([row]))
             return written[0]
         fresh = await self._write(statements.ENQUEUE_KEYED, *values)
@@ -196,16 +197,6 @@ class Outbox:
                 counts[row.queue] = counts.get(row.queue, 0) + 1
         for queue, count in counts.items():
             self._wake.announce(queue, count)
-
-
-async def _execute(session: Session, statement: str, values: Sequence[Any]) -> list[int]:
-    """Run a statement of ours in the caller's transaction; answer its first column."""
-
-    def run(inner: Any) -> list[int]:
-        found = inner.connection().exec_driver_sql(statement, tuple(values))
-        return [int(number) for number in found.scalars()]
-
-    return await session.run_sync(run)
 
 
 def _row(bounds: Bounds, arguments: str, at: datetime | None, delay_s: float) -> Row:

@@ -179,7 +179,7 @@ class Runner:
             raise
 
     def _done(self, run: Run) -> None:
-        if not run.settled:
+        if not run.settled and not run.attempt.completed:
             self.outcomes.done.append(run.claim.id)
 
     def _failed(self, run: Run, error: BaseException) -> None:

@@ -204,10 +204,10 @@ SWEEP_DEAD = """
 """
 
 COMPLETE = """
-    DELETE FROM millions.tasks WHERE id = :id AND worker = :worker AND attempt = :attempt
+    DELETE FROM millions.tasks WHERE id = $1 AND worker = $2 AND attempt = $3
     RETURNING id
 """
-"""An acknowledgement within the transaction of the task's effect. Bound as SQLAlchemy binds."""
+"""An acknowledgement within the transaction of the task's effect."""
 
 _MOMENT = f"""
     coalesce(given.at, now()) + given.delay_s * interval '1 second' AS due_at,

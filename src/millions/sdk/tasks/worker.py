@@ -40,6 +40,11 @@ DRAIN_S = 25.0
 STALE_S = 1.0
 """What was claimed but did not begin within this time goes back: others may be free."""
 
+BATCH_WORTH = 64
+BREATH_S = 0.002
+"""After an exchange about fewer tasks the next one waits for as long as this one took, at most
+so long: half of the connection's time for small batches is enough."""
+
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 """Between attempts to connect again; shorter than others take to declare a worker dead."""
@@ -192,13 +197,16 @@ class Worker:
             self._runner.outcomes.put_back(outcomes)
             raise
         now_s = time.monotonic()
-        self._pace.exchanged(claims, wanted, took_s=now_s - began_s, now_s=now_s)
+        took_s = now_s - began_s
+        self._pace.exchanged(claims, wanted, took_s=took_s, now_s=now_s)
         if wanted:
             self._poll_at_s = now_s + POLL_S * random.uniform(0.75, 1.25)  # noqa: S311  # jitter
         if claims:
             self._runner.hold(claims, worker=self._lane.worker, shard=self._shard)
         if self._closing:
             self._runner.give_back()
+        elif len(outcomes.done) + len(claims) < BATCH_WORTH and self._runner.running:
+            await asyncio.sleep(min(took_s, BREATH_S))  # more finish meanwhile
 
     async def _tend(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -10,6 +11,7 @@ from millions.sdk import requests
 from millions.testing import eventually
 
 USER = "user-1"
+left_behind = ContextVar("left_behind", default=None)
 
 
 async def cut(process):
@@ -271,10 +273,8 @@ async def test_a_task_knows_its_request_its_attempt_and_nothing_of_other_tasks(p
 
     def look():
         mine = process.tasks.current()
-        request = requests.request_id()
-        if request:
-            requests.current().user = mine.id
-        seen.append((mine.name, mine.attempt, mine.key, request))
+        seen.append((mine.name, mine.attempt, mine.key, requests.request_id(), left_behind.get()))
+        left_behind.set("by another task")
 
     @process.tasks.task(name="async")
     async def in_the_loop():
@@ -294,9 +294,9 @@ async def test_a_task_knows_its_request_its_attempt_and_nothing_of_other_tasks(p
     async with process.tasks.worker():
         await process.nothing_left()
     assert sorted(seen, key=str) == [
-        ("async", 1, "k", "abcdefgh"),
-        ("async", 1, None, None),
-        ("thread", 1, None, "abcdefgh"),
+        ("async", 1, "k", "abcdefgh", None),
+        ("async", 1, None, None, None),
+        ("thread", 1, None, "abcdefgh", None),
     ]
 
 

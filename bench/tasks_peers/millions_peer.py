@@ -1,0 +1,68 @@
+"""Millions on PostgreSQL: tasks in the loop, in threads, and completing in a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+from counting import Counter
+
+from millions import directory
+from millions.sdk import schema
+from millions.sdk.database import Database
+from millions.sdk.tasks import SCHEMA, Tasks
+
+db = Database()
+tasks = Tasks(db)
+counter = Counter()
+BATCH = 5000
+PLACE = Path(os.environ["BENCH_URL"]).read_text()
+
+
+@tasks.task(name="async")
+async def in_the_loop(_number: int) -> None:
+    counter.count()
+
+
+@tasks.task(name="threads")
+def in_threads(_number: int) -> None:
+    counter.count()
+
+
+@tasks.task(name="completing")
+async def completing(_number: int) -> None:
+    async with db.write("user-1") as session:
+        await tasks.current().complete_in(session)
+    counter.count()
+
+
+KINDS = {"async": in_the_loop, "threads": in_threads, "completing": completing}
+
+
+async def main(kind: str, count: int, concurrency: int) -> None:
+    place = directory.parse(PLACE)
+    await db.open(place)
+    async with db.pool().acquire() as connection:
+        await schema.ensure(connection, SCHEMA)
+    await tasks.open(place)
+    try:
+        if count:
+            for first in range(0, count, BATCH):
+                several = [(n,) for n in range(first, min(first + BATCH, count))]
+                await tasks.enqueue_many(KINDS[kind], several)
+        else:
+            stopped = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+            async with tasks.worker(concurrency=concurrency):
+                await stopped.wait()
+    finally:
+        await tasks.close()
+        await db.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

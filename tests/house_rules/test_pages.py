@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
-from tree import ROOT, files, shown
+from tree import ROOT, files, none, shown
 
 from millions import stack
 from millions.cli.main import VERBS, group
@@ -78,7 +78,7 @@ def test_every_command_in_the_documents_exists_with_its_options() -> None:
                 wrong += [
                     f"{page}: {verb} {each}" for each in OPTION.findall(said) if each not in known
                 ]
-    assert wrong == []
+    none(wrong)
 
 
 def test_every_make_target_in_the_documents_exists() -> None:
@@ -90,7 +90,7 @@ def test_every_make_target_in_the_documents_exists() -> None:
         for name in MAKE.findall(text)
         if name not in names
     ]
-    assert wrong == []
+    none(wrong)
 
 
 def test_every_stack_file_in_the_documents_reads() -> None:
@@ -114,4 +114,4 @@ def test_every_link_between_documents_leads_somewhere() -> None:
         for target in link.findall(re.sub(BLOCK, "", path.read_text(encoding="utf-8")))
         if not (path.parent / target).exists()
     ]
-    assert lost == []
+    none(lost)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from tree import modules, shown, tree
+from tree import modules, none, shown, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_files_are_short() -> None:
         for count in [len(path.read_text(encoding="utf-8").splitlines())]
         if count > (TEST_LINES if shown(path).startswith("tests") else SOURCE_LINES)
     ]
-    assert unexcused(found) == []
+    none(unexcused(found))
 
 
 def test_functions_are_short() -> None:
@@ -80,7 +80,7 @@ def test_functions_are_short() -> None:
         for function in functions(path)
         if lines_of(function) > FUNCTION_LINES
     ]
-    assert unexcused(found) == []
+    none(unexcused(found))
 
 
 def test_parameter_lists_are_short() -> None:
@@ -90,7 +90,7 @@ def test_parameter_lists_are_short() -> None:
         for function in functions(path)
         if len(positional(function)) > POSITIONAL_PARAMETERS
     ]
-    assert unexcused(found) == []
+    none(unexcused(found))
 
 
 def test_classes_are_small() -> None:
@@ -100,7 +100,7 @@ def test_classes_are_small() -> None:
         for node in ast.walk(tree(path))
         if isinstance(node, ast.ClassDef) and len(public_methods(node)) > PUBLIC_METHODS
     ]
-    assert unexcused(found) == []
+    none(unexcused(found))
 
 
 def test_no_exception_is_kept_for_nothing() -> None:

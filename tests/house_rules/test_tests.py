@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from tree import modules, shown, tree
+from tree import modules, none, shown, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def test_no_test_sleeps_to_wait() -> None:
             for call in calls(path, "time.sleep")
             if SLEEPS_FOR_A_REASON not in lines[call.lineno - 1]
         ]
-    assert found == []
+    none(found)
 
 
 def test_what_is_skipped_says_why() -> None:
@@ -42,14 +42,14 @@ def test_what_is_skipped_says_why() -> None:
                 for call in calls(path, name)
                 if not _reason(call, positional=name == "pytest.skip")
             ]
-    assert silent == []
+    none(silent)
 
 
 def test_test_modules_have_names_of_their_own() -> None:
     """Two modules of one name in one folder tree confuse pytest without packages."""
     names = [path.name for path in modules("tests") if path.name.startswith("test_")]
     twice = {name for name in names if names.count(name) > 1}
-    assert twice == set()
+    none(twice)
 
 
 def _reason(call: ast.Call, *, positional: bool) -> bool:

@@ -6,6 +6,10 @@ import ast
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[2]
 LISTED_WITHIN_S = 30
@@ -40,3 +44,9 @@ def tree(path: Path) -> ast.Module:
 def shown(path: Path) -> str:
     """The path as people say it."""
     return str(path.relative_to(ROOT))
+
+
+def none(found: Iterable[str]) -> None:
+    """Assert that nothing was found; show everything that was, a line each."""
+    lines = sorted(found)
+    assert not lines, f"{len(lines)} found:\n" + "\n".join(lines)

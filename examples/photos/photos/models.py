@@ -7,7 +7,7 @@ A person and all that belongs to them live on the shard of the person's id. What
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -17,14 +17,19 @@ from sqlalchemy import (
     Index,
     MetaData,
     String,
-    Uuid,
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql.types import PGUuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from millions import db
 from millions.sdk.sharding import sharded_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Dialect
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -33,11 +38,22 @@ NAMING = {
 }
 
 
+class Id(PGUuid[UUID]):
+    """A UUID of Python's own class, which caches and tasks take; asyncpg has a subclass of it."""
+
+    def result_processor(
+        self,
+        dialect: Dialect,  # noqa: ARG002  # what SQLAlchemy passes
+        coltype: object,  # noqa: ARG002
+    ) -> Callable[[UUID | None], UUID | None]:
+        return lambda value: None if value is None else UUID(int=value.int)
+
+
 class Base(DeclarativeBase):
     """The declarative base; times have a zone, ids are UUIDs that sort by time."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar = {datetime: DateTime(timezone=True), UUID: Uuid()}
+    type_annotation_map: ClassVar = {datetime: DateTime(timezone=True), UUID: Id()}
 
 
 @sharded_by("handle")

@@ -35,9 +35,9 @@ PHOTOS_A_USER_MAX = 20
 AT_ONCE = 8
 """Things under way at a time: fewer than the connections that a process may have (pool_size)."""
 
-PHOTOS_A_USER = 2.5
-FOLLOWS_A_USER = 12
-LIKES_A_PHOTO = 5
+PHOTOS_A_USER = 2
+FOLLOWS_A_USER = 10
+LIKES_A_PHOTO = 4
 COMMENTS_A_PHOTO = 0.8
 VIEWS_A_LIKE = 9
 SKEW = 0.9

@@ -67,9 +67,9 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb; suggest the nearest one when there is none of that name."""
-        from millions.settings.reader import near  # noqa: PLC0415  # only when it is needed
-
         if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from millions.settings.reader import near  # noqa: PLC0415  # only when it is needed
+
             raise click.UsageError(f"there is no command {args[0]!r}: {near(args[0], VERBS)}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -92,6 +92,39 @@ def test_a_data_folder_of_another_version_is_refused(board: Application) -> None
     assert board.pids() == []
 
 
+def test_a_database_that_does_not_start_says_why_and_leaves_nothing_running(
+    board: Application,
+) -> None:
+    control = board.state / "units" / "database.1" / "data" / "postgresql" / "global" / "pg_control"
+    away = control.with_name("away")
+    control.rename(away)
+    ran = board.millions("up", "--detach", status=4)
+    away.rename(control)
+    assert "cannot start database.1" in ran.err
+    assert "could not find the database system" in ran.err
+    assert board.pids() == []
+    board.millions("up", "--detach")
+    board.millions("down")
+
+
+def test_a_disk_without_room_is_said_before_anything_starts(board: Application, root: Path) -> None:
+    small = root / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m,mode=755", "none", str(small)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(reason="only root may mount a small disk")
+    try:
+        ran = board.millions("up", "--detach", status=3, MILLIONS_HOME=str(small))
+        assert "MiB are free there, at least" in ran.err
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert board.pids() == []
+
+
 def test_data_is_erased_only_by_its_name(board: Application) -> None:
     board.millions("up", "--detach")
     ran = board.millions("down", "--erase-data", status=None)

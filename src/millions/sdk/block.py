@@ -183,9 +183,6 @@ class Block:
         try:
             self._session.sync_session.close()
             self._transaction.abandon()
-        except BaseException:
-            self._connection.invalidate()
-            raise
         finally:
             self._close()
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -21,8 +19,6 @@ from millions.errors import UnavailableError
 from millions.sdk.transaction import ROLLBACK_LIMIT_S, Notices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from millions.directory import DatabasePlace, Endpoint
 
 CONNECT_LIMIT_S = 5.0
@@ -44,7 +40,7 @@ CHECKOUT_LIMIT_S = 10.0
 SILENCE_LIMIT_MS = 10_000
 """A server whose machine vanished is noticed after this long without an acknowledgement."""
 
-URL = "postgresql+millions://"
+URL = "postgresql+asyncpg://"
 
 
 def arguments(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> dict[str, Any]:
@@ -146,28 +142,6 @@ async def dispose(engine: AsyncEngine, *, within_s: float) -> None:
             within_s = min(within_s, CONNECT_LIMIT_S / 10)
         else:
             return
-
-
-class Dialect(PGDialect_asyncpg):
-    """SQLAlchemy's dialect for asyncpg, whose half-made connections are closed, not forgotten."""
-
-    supports_statement_cache = True
-
-    def on_connect(self) -> Callable[..., None]:
-        """Answer what prepares a new connection, and closes it when that is interrupted."""
-        prepare: Callable[[Any], None] = super().on_connect()  # type: ignore[no-untyped-call]
-
-        def prepared(conn: Any) -> None:
-            try:
-                prepare(conn)
-            except BaseException:
-                conn._connection.terminate()  # noqa: SLF001  # the seam
-                raise
-
-        return prepared
-
-
-registry.register("postgresql.millions", __name__, "Dialect")
 
 
 def _refuse_closed(adapter: Any, record: object, pooled: object) -> None:

@@ -1,10 +1,12 @@
-"""A TCP relay before a real server that cuts connections at COMMIT: before or after it arrives."""
+"""A TCP relay before a real server: cuts connections at COMMIT, or keeps an answer back."""
 
 from __future__ import annotations
 
 import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING, Self
+
+from millions.testing import eventually
 
 if TYPE_CHECKING:
     from millions.directory import Endpoint
@@ -19,12 +21,16 @@ class Cut(Enum):
 
 
 class Relay:
-    """Listens on a port of its own; `cut` may be changed at any time."""
+    """Listens on a port of its own; `cut` and `stall` may be changed at any time.
+
+    Once a message holds `stall`, its connection gets no answer until `stall` is emptied.
+    """
 
     def __init__(self, target: Endpoint) -> None:
         self.target = target
         self.cut = Cut.NEVER
-        self.commits = 0
+        self.stall = b""
+        self.stalled = 0
         self.port = 0
         self._swallowed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,11 +69,12 @@ class Relay:
     ) -> None:
         while data := await near.read(65536):
             if COMMIT in data:
-                self.commits += 1
                 if self.cut is Cut.BEFORE_COMMIT_ARRIVES:
                     return
                 if self.cut is Cut.BEFORE_COMMIT_IS_ANSWERED:
                     deaf.set()
+            if self.stall and self.stall in data:
+                self.stalled += 1
             forth.write(data)
             await forth.drain()
             if deaf.is_set():
@@ -81,6 +88,9 @@ class Relay:
             if deaf.is_set():
                 self._swallowed.set()
                 return
+            if self.stalled:
+                await eventually(lambda: not self.stall)
+                self.stalled = 0
             back.write(data)
             await back.drain()
         back.close()

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 
 import pytest
 from album import Photo
+from conftest import redirected
+from proxy import Relay
 from sqlalchemy import text
 
+from millions.directory import Endpoint
 from millions.sdk.database import Database
 from millions.sdk.identifiers import uuid7
 from millions.testing import eventually
 
 STEPS = 60
-"""The loop's turns after which a task is cancelled: more than a block takes from end to end."""
+"""So many moments, spread evenly over the time that the work takes, are tried."""
 
 BACKENDS = """
 SELECT state FROM pg_stat_activity
@@ -29,18 +33,30 @@ def narrow(directory, size):
     return dataclasses.replace(directory, database=place)
 
 
-async def cancel_after(turns, work):
+async def cancel_after(delay_s, work):
+    """Cancel `work` after `delay_s`; whether that came before its end."""
     task = asyncio.ensure_future(work())
-    for _ in range(turns):
-        await asyncio.sleep(0)
+    await asyncio.wait({task}, timeout=delay_s)
     task.cancel()
-    return (await asyncio.gather(task, return_exceptions=True))[0]
+    (answer,) = await asyncio.gather(task, return_exceptions=True)
+    assert answer is None or isinstance(answer, asyncio.CancelledError), answer
+    return answer is not None
+
+
+async def duration_s(work):
+    began = time.perf_counter()
+    await work()
+    return time.perf_counter() - began
 
 
 async def check_pool(db, witness, size):
     """All `size` connections can be had at once, and the server knows of no other."""
-    pool = db._home.engine.pool
-    assert pool.checkedout() == 0
+    assert db._home.engine.pool.checkedout() == 0
+
+    async def all_idle():
+        return all(row["state"] == "idle" for row in await witness.fetch(BACKENDS))
+
+    await eventually(all_idle, within_s=10, saying="no transaction is left open")
     blocks = [db.read(uuid7()) for _ in range(size)]
     for block in blocks:
         session = await asyncio.wait_for(block.__aenter__(), 5)
@@ -49,17 +65,13 @@ async def check_pool(db, witness, size):
     async def no_other():
         return len(await witness.fetch(BACKENDS)) == size
 
-    await eventually(no_other, within_s=10)
+    await eventually(no_other, within_s=10, saying="no other connection is left")
     for block in blocks:
         await block.__aexit__(None, None, None)
-
-    async def all_idle():
-        return all(row["state"] == "idle" for row in await witness.fetch(BACKENDS))
-
     await eventually(all_idle, within_s=10)
 
 
-async def test_a_block_cancelled_at_any_turn_leaks_nothing(millions_directory, witness):
+async def test_a_block_cancelled_at_any_moment_leaks_nothing(millions_directory, witness):
     db = Database(checkout_s=5)
     await db.open(narrow(millions_directory, 2))
 
@@ -69,17 +81,14 @@ async def test_a_block_cancelled_at_any_turn_leaks_nothing(millions_directory, w
             await session.flush()
             await session.execute(text("SELECT pg_sleep(0.002)"))
 
-    cancelled = 0
-    for turns in range(STEPS):
-        answer = await cancel_after(turns, work)
-        assert answer is None or isinstance(answer, asyncio.CancelledError), answer
-        cancelled += answer is not None
-    assert cancelled > STEPS / 4
+    whole_s = min([await duration_s(work) for _ in range(5)])
+    cancelled = [await cancel_after(whole_s * step / STEPS, work) for step in range(STEPS)]
+    assert sum(cancelled) > STEPS / 2
     await check_pool(db, witness, 2)
     await db.close()
 
 
-async def test_a_connect_cancelled_at_any_turn_leaks_nothing(millions_directory, witness):
+async def test_a_connect_cancelled_at_any_moment_leaks_nothing(millions_directory, witness):
     db = Database(checkout_s=5)
     await db.open(narrow(millions_directory, 1))
 
@@ -87,12 +96,42 @@ async def test_a_connect_cancelled_at_any_turn_leaks_nothing(millions_directory,
         async with db.write(uuid7()):
             pass
 
-    for turns in range(0, STEPS, 3):
+    await db._home.engine.dispose()
+    whole_s = await duration_s(work)
+    cancelled = []
+    for step in range(STEPS):
         await db._home.engine.dispose()
-        answer = await cancel_after(turns, work)
-        assert answer is None or isinstance(answer, asyncio.CancelledError), answer
+        cancelled.append(await cancel_after(whole_s * step / STEPS, work))
+    assert sum(cancelled) > STEPS / 2
     await check_pool(db, witness, 1)
     await db.close()
+
+
+@pytest.mark.parametrize(
+    "stall", [b"BEGIN", b"SCRAM-SHA-256", b"ROLLBACK"], ids=["begin", "connect", "rollback"]
+)
+async def test_a_task_cancelled_before_the_answer_leaks_nothing(millions_directory, witness, stall):
+    """The server has done what was asked, and nobody heard of it."""
+    async with Relay(millions_directory.database.shards[0].primary) as relay:
+        db = Database()
+        near = Endpoint(host="127.0.0.1", port=relay.port)
+        await db.open(redirected(narrow(millions_directory, 1), near, pool_size=1))
+        if stall == b"SCRAM-SHA-256":
+            await db._home.engine.dispose()
+
+        async def work():
+            async with db.read(uuid7()):
+                pass
+
+        relay.stall = stall
+        task = asyncio.ensure_future(work())
+        await eventually(lambda: relay.stalled)
+        task.cancel()
+        relay.stall = b""
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await check_pool(db, witness, 1)
+        await db.close()
 
 
 async def test_a_task_cancelled_while_it_waits_for_a_connection_leaks_nothing(
@@ -106,9 +145,8 @@ async def test_a_task_cancelled_while_it_waits_for_a_connection_leaks_nothing(
             pass
 
     async with db.read(uuid7()):
-        for turns in range(0, 20, 2):
-            answer = await cancel_after(turns, work)
-            assert isinstance(answer, asyncio.CancelledError)
+        for step in range(10):
+            assert await cancel_after(step / 1000, work)
     await check_pool(db, witness, 1)
     await db.close()
 

@@ -21,7 +21,12 @@ from millions.testing.postgres import free_port
 WRITERS = 4
 
 
-async def test_connections_that_the_server_closed_are_replaced_without_an_error(db, witness):
+async def test_connections_that_the_server_closed_are_replaced_without_an_error(
+    millions_directory, witness
+):
+    db = Database(hold_s=0)  # nothing is held: a connection that is closed is never used
+    await db.open(millions_directory)
+
     async def busy():
         async with db.read(uuid7()) as session:
             await session.execute(text("SELECT pg_sleep(0.05)"))
@@ -34,6 +39,7 @@ async def test_connections_that_the_server_closed_are_replaced_without_an_error(
         )
         async with db.write(uuid7()) as session:
             session.add(Photo(title="a"))
+    await db.close()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=["clean", "crash"])

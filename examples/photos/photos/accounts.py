@@ -68,13 +68,7 @@ async def sign_up(*, name: str, handle: str, password: str) -> UUID:
 async def register(*, name: str, handle: str, password_hash: str, user_id: UUID) -> UUID:
     """Make an account for a password that is hashed already. Raise HandleTakenError."""
     started = time.monotonic()
-    async with db.write(handle) as session:
-        claim = insert(Handle).values(handle=handle, user_id=user_id)
-        claimed = claim.on_conflict_do_nothing().returning(Handle.user_id)
-        if await session.scalar(claimed) is None:
-            raise HandleTakenError(handle)
-        session.invalidates(f"handle:{handle}")
-        await give_back.enqueue(handle, user_id, session=session, delay_s=CLAIM_S)
+    await claim(handle, user_id)
     async with db.write(user_id) as session:
         session.add(
             User(id=user_id, handle=handle, name=name, words=people.words(f"{name} {handle}"))
@@ -85,6 +79,17 @@ async def register(*, name: str, handle: str, password_hash: str, user_id: UUID)
         if time.monotonic() - started > SIGN_UP_WITHIN_S:
             raise TimeoutError("signing up took too long; please try again")
     return user_id
+
+
+async def claim(handle: str, user_id: UUID) -> None:
+    """Take a handle, to be given back unless the user follows. Raise HandleTakenError."""
+    async with db.write(handle) as session:
+        insertion = insert(Handle).values(handle=handle, user_id=user_id)
+        taken = insertion.on_conflict_do_nothing().returning(Handle.user_id)
+        if await session.scalar(taken) is None:
+            raise HandleTakenError(handle)
+        session.invalidates(f"handle:{handle}")
+        await give_back.enqueue(handle, user_id, session=session, delay_s=CLAIM_S)
 
 
 @tasks.task()

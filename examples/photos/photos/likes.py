@@ -66,7 +66,7 @@ async def liked(user_id: UUID, photos: Sequence[Reference]) -> frozenset[UUID]:
 
 
 async def _liked_of_one(user_id: UUID, photos: Sequence[Reference]) -> frozenset[UUID]:
-    """All of one owner: one shard is asked, which has also seen what this user just did."""
+    """All of one owner: one shard is asked, which has seen what this user did before."""
     owner_id = photos[0][0]
     statement = select(Like.photo_id).where(
         Like.owner_id == owner_id,

@@ -29,7 +29,11 @@ class Progress:
 
     def step(self) -> None:
         """One more is done."""
-        self.done += 1
+        self.reach(self.done + 1)
+
+    def reach(self, done: int) -> None:
+        """So many are done."""
+        self.done = max(self.done, done)
         now = time.monotonic()
         if now - self.shown >= (TERMINAL_EVERY_S if self.terminal else LOG_EVERY_S):
             self.shown = now

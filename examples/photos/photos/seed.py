@@ -21,7 +21,7 @@ from random import Random
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-from millions import store, uuid7
+from millions import store, tasks, uuid7
 from photos import accounts, comments, darkroom, follows, likes, names, paint, passwords, people
 from photos.progress import Progress
 
@@ -35,6 +35,8 @@ PHOTOS_A_USER_MAX = 20
 AT_ONCE = 8
 """Things under way at a time: fewer than the connections that a process may have (pool_size)."""
 
+TASKS_WITHIN_S = 600
+LOOK_EVERY_S = 1.0
 PHOTOS_A_USER = 2
 FOLLOWS_A_USER = 10
 LIKES_A_PHOTO = 4
@@ -212,8 +214,28 @@ async def main(arguments: Sequence[str]) -> None:
     plan = plan_of(arguments)
     async with running():
         handles = await sow(plan)
-    print(f"Log in as any of them, such as @{handles[0]}, with the password {PASSWORD!r}.")  # noqa: T201
-    print("Thumbnails and feeds are made by tasks; `millions status` shows how many are left.")  # noqa: T201
+        print(f"Log in as any of them, such as @{handles[0]}, with the password {PASSWORD!r}.")  # noqa: T201
+        left = await _tasks_done()
+    if left:
+        print(f"{left} tasks are left: thumbnails and feeds follow as they are done.")  # noqa: T201
+
+
+async def _tasks_done() -> int:
+    """Wait, within TASKS_WITHIN_S, until thumbnails and feeds are made; answer what is left."""
+    whole = left = await _tasks_left()
+    deadline = time.monotonic() + TASKS_WITHIN_S
+    with Progress("tasks", whole) as progress:
+        while left and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_EVERY_S)
+            left = await _tasks_left()
+            progress.reach(whole - left)
+    return left
+
+
+async def _tasks_left() -> int:
+    """How many tasks could run now; 0 too when nobody runs any."""
+    found = await tasks.statistics()
+    return sum(each.ready + each.running for each in found.queues) if found.workers else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Doors must stay shut: for guesses, for other sites, for what people write, for strangers."""
 
 import pytest
-from conftest import PASSWORD, a_handle, a_picture
+from photos_stage import PASSWORD, a_handle, a_picture
 
 
 async def test_a_password_is_guessed_ten_times_and_not_more(new_member, visitor):

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from conftest import CELEBRITY_FOLLOWERS, Member
+from photos_stage import CELEBRITY_FOLLOWERS, Member
 
 from millions.testing import eventually
 

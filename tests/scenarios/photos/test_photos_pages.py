@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import PASSWORD, a_handle, a_picture
+from photos_stage import PASSWORD, a_handle, a_picture
 from playwright.async_api import Page, expect
 
 from millions.testing import eventually

@@ -5,7 +5,7 @@ import sys
 from itertools import pairwise
 
 import pytest
-from conftest import FOLDER
+from photos_stage import FOLDER
 
 from millions.testing import eventually
 from photos.seed import plan_of, zipf

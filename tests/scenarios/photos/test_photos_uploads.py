@@ -4,7 +4,7 @@ import asyncio
 from io import BytesIO
 
 import pytest
-from conftest import Member, a_picture
+from photos_stage import Member, a_picture
 from PIL import Image
 
 from millions.testing import eventually

@@ -99,6 +99,6 @@ async def _followers(user_id: UUID) -> int:
     return len(ids)
 
 
-async def _own(user_id: UUID, statement: Select[tuple[UUID]]) -> Sequence[UUID]:
+async def _own(user_id: UUID, statement: Select[UUID]) -> Sequence[UUID]:
     async with db.write(user_id) as session:  # the primary: what is missed would stay for ever
         return list(await session.scalars(statement.limit(BATCH)))

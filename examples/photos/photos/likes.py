@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import UpdateBase, delete, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from millions import db
@@ -35,22 +35,24 @@ async def _change(photo: Reference, user_id: UUID, *, likes: bool) -> bool:
         row = await session.scalar(select(Photo.id).where(*this).with_for_update(key_share=True))
         if row is None:
             return False
-        if likes:
-            statement = insert(Like).values(owner_id=owner_id, photo_id=photo_id, user_id=user_id)
-            changed = statement.on_conflict_do_nothing().returning(Like.user_id)
-        else:
-            changed = (
-                delete(Like)
-                .where(
-                    Like.owner_id == owner_id, Like.photo_id == photo_id, Like.user_id == user_id
-                )
-                .returning(Like.user_id)
-            )
+        changed = _insertion(photo, user_id) if likes else _deletion(photo, user_id)
         if await session.scalar(changed) is not None:
             count = update(Photo).where(*this)
             await session.execute(count.values(likes=Photo.likes + (1 if likes else -1)))
             session.invalidates(f"photo:{owner_id}:{photo_id}")
     return True
+
+
+def _insertion(photo: Reference, user_id: UUID) -> UpdateBase:
+    """Answers a row when there was none."""
+    values = {"owner_id": photo[0], "photo_id": photo[1], "user_id": user_id}
+    return insert(Like).values(values).on_conflict_do_nothing().returning(Like.user_id)
+
+
+def _deletion(photo: Reference, user_id: UUID) -> UpdateBase:
+    """Answers a row when there was one."""
+    this = (Like.owner_id == photo[0], Like.photo_id == photo[1], Like.user_id == user_id)
+    return delete(Like).where(*this).returning(Like.user_id)
 
 
 async def liked(user_id: UUID, photos: Sequence[Reference]) -> frozenset[UUID]:

@@ -9,7 +9,7 @@ from photos import cards, follows, library, people
 from photos.api.shapes import Person, Photos, Profile
 from photos.pages.profiles import follows_person, person_or_404
 from photos.pages.rendering import Member, Viewer
-from photos.settings import GRID
+from photos.settings import GRID, MAX_FOLLOWING
 
 router = APIRouter(prefix="/api/people", tags=["people"])
 
@@ -45,7 +45,7 @@ async def follow(handle: str, me: Member) -> Profile:
     try:
         await follows.follow(me.id, person.id)
     except follows.TooManyError as error:
-        words = f"Nobody can follow more than {follows.MAX_FOLLOWING} people."
+        words = f"Nobody can follow more than {MAX_FOLLOWING} people."
         raise HTTPException(409, words) from error
     return await profile(handle, me)
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, HTTPException, Request, Response
 
 from photos import cards, follows, library, people
 from photos.pages.rendering import Member, Viewer, flash, go, inside, page
-from photos.settings import GRID
+from photos.settings import GRID, MAX_FOLLOWING
 
 router = APIRouter()
 
@@ -70,9 +70,7 @@ async def follow(
     try:
         await follows.follow(me.id, person.id)
     except follows.TooManyError:
-        await flash(
-            request, f"Nobody can follow more than {follows.MAX_FOLLOWING} people.", kind="bad"
-        )
+        await flash(request, f"Nobody can follow more than {MAX_FOLLOWING} people.", kind="bad")
     return go(inside(back, f"/@{person.handle}"))
 
 

@@ -2,10 +2,12 @@
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from photos.pages.rendering import LoginNeededError, page, viewer
+from millions import log
+from millions.errors import UnavailableError
+from photos.pages.rendering import LoginNeededError, environment, page, viewer
 
 WORDS = {
     403: ("Not yours", "Only the owner can do this."),
@@ -13,7 +15,10 @@ WORDS = {
     405: ("Not like this", "This address does not answer to that."),
     413: ("Too large", "That was more than we take in one go."),
     422: ("That did not fit", "Something in the form or the address was not as it should be."),
+    503: ("Back in a moment", "Something we stand on does not answer. Please try again shortly."),
 }
+UNAVAILABLE = 503
+RETRY_AFTER_S = 5
 UNKNOWN = ("Something broke", "It is our fault. Please try again in a moment.")
 
 
@@ -22,6 +27,8 @@ def add_to(app: FastAPI) -> None:
     app.add_exception_handler(AnyHTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(LoginNeededError, _login_needed)
+    app.add_exception_handler(UnavailableError, _unavailable)
+    app.add_exception_handler(Exception, _broken)
 
 
 def for_program(request: Request) -> bool:
@@ -49,6 +56,29 @@ async def _login_needed(request: Request, _: Exception) -> Response:
         return JSONResponse({"detail": "Log in first: POST /api/session."}, 401)
     target = request.url.path if request.method == "GET" else "/"
     return RedirectResponse(f"/login?next={target}", 303)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    """An engine does not answer: said without asking one."""
+    log.warning("unavailable", path=request.url.path, because=str(error))
+    answer = _bare(request, UNAVAILABLE)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+async def _broken(request: Request, _: Exception) -> Response:
+    """A fault of ours; Millions logs it."""
+    return _bare(request, 500)
+
+
+def _bare(request: Request, status: int) -> Response:
+    """An answer for which neither session nor database is needed."""
+    title, words = WORDS.get(status, UNKNOWN)
+    if for_program(request):
+        return JSONResponse({"detail": f"{title}. {words}"}, status)
+    given = {"me": None, "flashes": (), "path": request.url.path}
+    text = environment.get_template("error.html").render(given, title=title, words=words)
+    return HTMLResponse(text, status)
 
 
 async def _page(request: Request, status: int) -> Response:

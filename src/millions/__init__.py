@@ -11,36 +11,53 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from millions.sdk.asgi import Millions as Millions
-    from millions.sdk.identifiers import uuid7 as uuid7
-    from millions.sdk.nouns import assets as assets
-    from millions.sdk.nouns import cache as cache
-    from millions.sdk.nouns import db as db
-    from millions.sdk.nouns import files as files
-    from millions.sdk.nouns import log as log
-    from millions.sdk.nouns import metrics as metrics
-    from millions.sdk.nouns import sessions as sessions
-    from millions.sdk.nouns import store as store
-    from millions.sdk.nouns import tasks as tasks
+    from millions.sdk.asgi import Millions
+    from millions.sdk.identifiers import uuid7
+    from millions.sdk.nouns import (
+        assets,
+        cache,
+        db,
+        files,
+        log,
+        metrics,
+        sessions,
+        store,
+        tasks,
+    )
+    from millions.sdk.session import Session
+    from millions.sdk.sharding import REFERENCE, reference, shard_info, sharded_by
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Millions": "millions.sdk.asgi",
-    "uuid7": "millions.sdk.identifiers",
-    **dict.fromkeys(
-        ("assets", "cache", "db", "files", "log", "metrics", "sessions", "store", "tasks"),
-        "millions.sdk.nouns",
-    ),
-}
-
-__all__ = [  # noqa: PLE0604  # the names of _HOMES, which __getattr__ serves
-    "__version__",
-    *_HOMES,
+__all__ = [
+    "REFERENCE",
+    "Millions",
+    "Session",
+    "assets",
+    "cache",
+    "db",
+    "files",
+    "log",
+    "metrics",
+    "reference",
+    "sessions",
+    "shard_info",
+    "sharded_by",
+    "store",
+    "tasks",
+    "uuid7",
 ]
+
+_HOMES = {
+    "Millions": "asgi",
+    "Session": "session",
+    "uuid7": "identifiers",
+    **dict.fromkeys(("REFERENCE", "reference", "shard_info", "sharded_by"), "sharding"),
+}
+"""Where in `millions.sdk` a name lives that is not one of the nouns."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'millions' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"millions.sdk.{_HOMES.get(name, 'nouns')}"), name)

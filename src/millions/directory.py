@@ -127,13 +127,12 @@ class Directory:
 def parse(text: str, *, source: str = "directory") -> Directory:
     """Read a document. Raise DirectoryError when it is not whole, not ours, or newer."""
     try:
-        document = json.loads(text)
-        if not isinstance(document, dict):
-            raise TypeError(f"expected an object, found {type(document).__name__}")
-        if int(document.get("format", 0)) > FORMAT:
+        document = _object(json.loads(text))
+        found = document.get("format", 0)
+        if int(found) > FORMAT:
             raise DirectoryError(
                 cannot=f"read {source}",
-                because=f"its format is {document['format']}, this program reads up to {FORMAT}",
+                because=f"its format is {found}, this program reads up to {FORMAT}",
                 try_="run the same version of millions in the application and on the command line",
             )
         directory: Directory = _build(Directory, document)
@@ -155,19 +154,26 @@ def read(path: str | os.PathLike[str]) -> Directory:
     return parse(text, source=str(path))
 
 
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, found {value!r}")
+    found: dict[str, Any] = value
+    return found
+
+
 def _build(kind: Any, value: Any) -> Any:
     """Turn plain JSON into `kind`: a dataclass, a tuple of something, or a scalar."""
     if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise TypeError(f"expected an object, found {value!r}")
+        given = _object(value)
         hints = get_type_hints(kind)
-        known = {name: _build(hints[name], value[name]) for name in hints if name in value}
+        known = {name: _build(hints[name], given[name]) for name in hints if name in given}
         return kind(**known)  # type: ignore[operator]  # a dataclass is a type here
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise TypeError(f"expected a list, found {value!r}")
         item = get_args(kind)[0]
-        return tuple(_build(item, each) for each in value)
+        items: list[Any] = value
+        return tuple(_build(item, each) for each in items)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(f"expected {kind.__name__}, found {value!r}")
     return value

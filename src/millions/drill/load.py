@@ -116,9 +116,11 @@ class Load:
         while not self._stopping:
             began_s = time.perf_counter()
             try:
-                if connection is None:
-                    connection = await self._connect()
-                status = await asyncio.wait_for(connection.ask(self._bytes(renew)), TIMEOUT_S)
+                # not wait_for, which may swallow a cancellation and would then go on for ever
+                async with asyncio.timeout(TIMEOUT_S):
+                    if connection is None:
+                        connection = await self._connect()
+                    status = await connection.ask(self._bytes(renew))
             except (OSError, TimeoutError) as error:
                 self._fail(_kind(error), error)
                 _close(connection)
@@ -140,8 +142,7 @@ class Load:
     async def _connect(self) -> _Connection:
         loop = asyncio.get_running_loop()
         host, port = self._address.host, self._address.port
-        connecting = loop.create_connection(_Connection, host, port)
-        _, connection = await asyncio.wait_for(connecting, TIMEOUT_S)
+        _, connection = await loop.create_connection(_Connection, host, port)
         self.tally.connections += 1
         return connection
 

@@ -102,7 +102,9 @@ def test_what_keys_are_made_of():
     assert key(bool(1)) == "thing:%true"
 
 
-@pytest.mark.parametrize("value", [1.5, object(), [1], b"x"], ids=str)
+@pytest.mark.parametrize(
+    "value", [1.5, object(), [1], b"x"], ids=["a float", "an object", "a list", "bytes"]
+)
 def test_what_has_no_certain_text_is_refused(value):
     async def thing(value):
         return None

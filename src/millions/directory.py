@@ -10,7 +10,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin, get_type_hints
 
 from millions.errors import DirectoryError
 
@@ -157,8 +157,7 @@ def read(path: str | os.PathLike[str]) -> Directory:
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"expected an object, found {value!r}")
-    found: dict[str, Any] = value
-    return found
+    return cast("dict[str, Any]", value)
 
 
 def _build(kind: Any, value: Any) -> Any:
@@ -172,8 +171,7 @@ def _build(kind: Any, value: Any) -> Any:
         if not isinstance(value, list):
             raise TypeError(f"expected a list, found {value!r}")
         item = get_args(kind)[0]
-        items: list[Any] = value
-        return tuple(_build(item, each) for each in items)
+        return tuple(_build(item, each) for each in cast("list[object]", value))
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise TypeError(f"expected {kind.__name__}, found {value!r}")
     return value

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from millions.sdk.session import Session
+    from millions import Session
 
 
 class TooManyError(ValueError):

@@ -7,8 +7,8 @@ A person and all that belongs to them live on the shard of the person's id. What
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
-from uuid import UUID
+from typing import ClassVar
+from uuid import UUID  # noqa: TC003  # SQLAlchemy reads it from the annotations
 
 from sqlalchemy import (
     DateTime,
@@ -20,16 +20,9 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql.types import PGUuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from millions import db
-from millions.sdk.sharding import sharded_by
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy import Dialect
+from millions import db, sharded_by
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -38,22 +31,11 @@ NAMING = {
 }
 
 
-class Id(PGUuid[UUID]):
-    """A UUID of Python's own class, which caches and tasks take; asyncpg has a subclass of it."""
-
-    def result_processor(
-        self,
-        dialect: Dialect,  # noqa: ARG002  # what SQLAlchemy passes
-        coltype: object,  # noqa: ARG002
-    ) -> Callable[[UUID | None], UUID | None]:
-        return lambda value: None if value is None else UUID(int=value.int)
-
-
 class Base(DeclarativeBase):
     """The declarative base; times have a zone, ids are UUIDs that sort by time."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar = {datetime: DateTime(timezone=True), UUID: Id()}
+    type_annotation_map: ClassVar = {datetime: DateTime(timezone=True)}
 
 
 @sharded_by("handle")

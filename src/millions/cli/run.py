@@ -47,7 +47,7 @@ def command(ctx: click.Context, *, here: bool, arguments: tuple[str, ...]) -> No
         os.setgroups([])
         os.setgid(state.account.gid)
         os.setuid(state.account.uid)
-    os.execve(argv[0], [arguments[0], *argv[1:]], variables)  # noqa: S606  # this is what it is for
+    os.execve(argv[0], argv, variables)  # noqa: S606  # this is what it is for
 
 
 def _unit(desired: Desired) -> Unit:

@@ -10,11 +10,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import greenlet_spawn
 
-from millions.errors import CommitUnknownError, UnavailableError
+from millions.errors import CommitUnknownError
 from millions.sdk.retry import Fate, Patience, fate
 from millions.sdk.session import CommitWatcher, Session, call_all
 from millions.sdk.transaction import Outcome, Transaction
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from millions.sdk.seats import Seats
     from millions.sdk.sharding import AnyKey
 
 
@@ -40,6 +40,7 @@ class Block:
         "_names",
         "_prepared",
         "_read_only",
+        "_seats",
         "_session",
         "_shard",
         "_transaction",
@@ -59,6 +60,7 @@ class Block:
         begin_sql: str,
         read_only: bool,
         watchers: tuple[CommitWatcher, ...],
+        seats: Seats,
         hold_s: float,
     ) -> None:
         self._engine = engine
@@ -67,6 +69,7 @@ class Block:
         self._begin_sql = begin_sql
         self._read_only = read_only
         self._watchers = watchers
+        self._seats = seats
         self._hold_s = hold_s
         self._names: frozenset[str] = frozenset()
         self._prepared: list[CommitWatcher] = []
@@ -85,12 +88,19 @@ class Block:
 
     async def __aenter__(self) -> Session:
         """Begin; hold while the server restarts. Raise UnavailableError when it stays away."""
+        await self._seats.take()
+        try:
+            return await self._held()
+        except BaseException:
+            self._seats.give()
+            raise
+
+    async def _held(self) -> Session:
+        """Begin, again and again while the server restarts."""
         patience: Patience | None = None
         while True:
             try:
                 await greenlet_spawn(self._begin)
-            except NoConnectionError as error:
-                self._refuse_crowd(error)
             except Exception as error:
                 if fate(error) is not Fate.LOST:
                     raise
@@ -109,6 +119,12 @@ class Block:
         trace: TracebackType | None,
     ) -> None:
         """Commit when `error` is None, else roll back; then call the hooks of the outcome."""
+        try:
+            await self._leave(error)
+        finally:
+            self._seats.give()
+
+    async def _leave(self, error: BaseException | None) -> None:
         if error is not None:
             await self._undo()
             return
@@ -219,10 +235,3 @@ class Block:
         unknown = self._transaction.outcome is Outcome.UNKNOWN
         told = [partial(each.aborted, self._names, unknown=unknown) for each in self._prepared]
         call_all([*told, *self._session.undone])
-
-    def _refuse_crowd(self, error: Exception) -> NoReturn:
-        raise UnavailableError(
-            cannot=f"get a connection to {self._shard}",
-            because=str(error).split("(Background", 1)[0].strip(),
-            try_="a larger pool_size, or shorter blocks: nothing slow inside `async with db.…`",
-        ) from error

@@ -16,6 +16,7 @@ from millions.sdk import driver, scatter, sharding_check
 from millions.sdk.block import Block
 from millions.sdk.driver import CHECKOUT_LIMIT_S
 from millions.sdk.retry import DEMOTED, HOLD_S, Fate, Patience, fate, sqlstate
+from millions.sdk.seats import Seats
 from millions.sdk.sharding import REFERENCE, AnyKey, Key, checked_key
 from millions.sdk.transaction import Outcome
 
@@ -57,6 +58,7 @@ class OpenShard:
     primary: Endpoint
     engine: AsyncEngine
     pool: asyncpg.Pool[Any]
+    seats: Seats
 
 
 class Database:
@@ -88,13 +90,14 @@ class Database:
         self._place = place
         self._name = f"{directory.stack} {os.getpid()}"
         for shard in place.shards:
-            made = driver.engine(place, shard.primary, name=self._name, checkout_s=self._checkout_s)
+            made = driver.engine(place, shard.primary, name=self._name)
             pool = await driver.raw_pool(place, shard.primary, name=self._name)
             self._shards[shard.name] = OpenShard(
                 name=shard.name,
                 primary=shard.primary,
                 engine=made,
                 pool=pool,
+                seats=Seats(place.pool_size, shard=shard.name, wait_s=self._checkout_s),
             )
         self._home = self._shards[place.shards[0].name]
         await self._first_contact()
@@ -154,7 +157,7 @@ class Database:
 
     async def scatter(
         self,
-        statement: Select[Any],
+        statement: Select[*tuple[Any, ...]],
         *,
         order_by: Order | Sequence[Order] = (),
         limit: int | None = None,
@@ -190,7 +193,9 @@ class Database:
             raise _not_open()
         return await driver.connect(self._place, found.primary, name=f"{self._name} listener")
 
-    async def _part(self, shard: OpenShard, statement: Select[Any]) -> FrozenResult[Any]:
+    async def _part(
+        self, shard: OpenShard, statement: Select[*tuple[Any, ...]]
+    ) -> FrozenResult[Any]:
         async with self._block_on(shard, REFERENCE, BEGIN_READ, read_only=True) as session:
             result: Result[Any] = await session.execute(statement)
             return result.freeze()
@@ -209,6 +214,7 @@ class Database:
             begin_sql=begin_sql,
             read_only=read_only,
             watchers=self._watchers,
+            seats=shard.seats,
             hold_s=self._hold_s,
         )
 

@@ -108,9 +108,7 @@ def password(place: DatabasePlace) -> str:
         ) from error
 
 
-def engine(
-    place: DatabasePlace, endpoint: Endpoint, *, name: str, checkout_s: float = CHECKOUT_LIMIT_S
-) -> AsyncEngine:
+def engine(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> AsyncEngine:
     """Make an engine with a pool of `place.pool_size` connections; connects to nothing yet."""
 
     async def opened(**_: object) -> asyncpg.Connection[Any]:
@@ -121,7 +119,7 @@ def engine(
         async_creator=opened,
         pool_size=place.pool_size,
         max_overflow=0,
-        pool_timeout=checkout_s,
+        pool_timeout=CHECKOUT_LIMIT_S,  # never waits: a block takes a seat first
         pool_use_lifo=True,  # few warm connections rather than many cold ones
     )
     event.listen(made.sync_engine, "connect", _watch_notices)

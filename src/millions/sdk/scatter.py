@@ -58,7 +58,7 @@ class Question:
     Without aggregates the sort keys are the last columns of `statement`, which the answer lacks.
     """
 
-    statement: sa.Select[Any]
+    statement: sa.Select[*tuple[Any, ...]]
     keys: tuple[SortKey, ...]
     limit: int | None
     aggregates: tuple[type[Any] | None, ...] | None
@@ -98,7 +98,10 @@ class Question:
 
 
 def question(
-    statement: sa.Select[Any], *, order_by: Order | Sequence[Order] = (), limit: int | None = None
+    statement: sa.Select[*tuple[Any, ...]],
+    *,
+    order_by: Order | Sequence[Order] = (),
+    limit: int | None = None,
 ) -> Question:
     """Make the question. Raise NotRoutableError when the answers could not be merged."""
     _check_shape(statement)
@@ -116,7 +119,7 @@ def question(
     return Question(statement=asked, keys=keys, limit=limit, aggregates=None)
 
 
-def _check_shape(statement: sa.Select[Any]) -> None:
+def _check_shape(statement: sa.Select[*tuple[Any, ...]]) -> None:
     if not isinstance(statement, sa.Select):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise refusal(f"it is a {type(statement).__name__}", "a plain select(...)")
     for attribute, name, instead in (
@@ -132,7 +135,7 @@ def _check_shape(statement: sa.Select[Any]) -> None:
             raise refusal(f"it has {name}, which each shard would apply alone", instead)
 
 
-def _aggregates(statement: sa.Select[Any]) -> tuple[type[Any] | None, ...] | None:
+def _aggregates(statement: sa.Select[*tuple[Any, ...]]) -> tuple[type[Any] | None, ...] | None:
     """For each column the aggregate that it is, or None; None when there is none at all."""
     found = tuple(_aggregate(column) for column in statement.selected_columns)
     shape: Any = statement

@@ -80,7 +80,7 @@ def _is_reference(element: Any) -> bool:
     return getattr(element, "__visit_name__", "") == "label_reference"
 
 
-def placed(key: SortKey, statement: sa.Select[Any]) -> SortKey:
+def placed(key: SortKey, statement: sa.Select[*tuple[Any, ...]]) -> SortKey:
     """The sort key at the place of its column among the selected ones, which are merged."""
     for at, column in enumerate(statement.selected_columns):
         if column is key.column or bare(column).compare(bare(key.column)):

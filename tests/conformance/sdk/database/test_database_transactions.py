@@ -247,11 +247,32 @@ async def test_a_block_without_a_free_connection_gives_up_in_time(millions_direc
     held = [db.read(uuid7()) for _ in range(size)]
     for block in held:
         await block.__aenter__()
-    with pytest.raises(UnavailableError, match="QueuePool limit"):
+    with pytest.raises(UnavailableError, match=f"all {size} were in use"):
         async with db.read(uuid7()):
             pass
     for block in held:
         await block.__aexit__(None, None, None)
     async with db.read(uuid7()) as session:
         assert await session.scalar(text("SELECT 1")) == 1
+    await db.close()
+
+
+async def test_blocks_get_a_connection_in_the_order_they_came(millions_directory):
+    db = Database(checkout_s=30)
+    await db.open(millions_directory)
+    size = millions_directory.database.pool_size
+    stop, rounds = asyncio.Event(), dict.fromkeys(range(3 * size), 0)
+
+    async def greedy(number):  # gives its connection back and asks again at once
+        while not stop.is_set():
+            async with db.read(uuid7()) as session:
+                await session.scalar(text("SELECT 1"))
+            rounds[number] += 1
+
+    async with asyncio.TaskGroup() as group:
+        for number in rounds:
+            group.create_task(greedy(number))
+        await eventually(lambda: max(rounds.values()) >= 20, within_s=30)
+        stop.set()
+    assert max(rounds.values()) - min(rounds.values()) <= 2
     await db.close()

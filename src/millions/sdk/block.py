@@ -6,6 +6,7 @@ One block is one transaction. It never repeats the caller's code; `Database.run`
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import greenlet_spawn
 
 from millions.errors import CommitUnknownError
-from millions.sdk.retry import Fate, Patience, fate
+from millions.sdk.retry import Fate, Patience, fate, words
 from millions.sdk.session import CommitWatcher, Session, call_all
 from millions.sdk.transaction import Outcome, Transaction
 
@@ -98,6 +99,7 @@ class Block:
     async def _held(self) -> Session:
         """Begin, again and again while the server restarts."""
         patience: Patience | None = None
+        began_at_s = time.monotonic()
         while True:
             try:
                 await greenlet_spawn(self._begin)
@@ -106,7 +108,9 @@ class Block:
                     raise
                 if patience is None:
                     patience = Patience(
-                        doing=f"begin a transaction on {self._shard}", limit_s=self._hold_s
+                        doing=f"begin a transaction on {self._shard}",
+                        limit_s=self._hold_s,
+                        began_at_s=began_at_s,
                     )
                 await patience.pause(error)
             else:
@@ -221,7 +225,7 @@ class Block:
         if self._transaction.outcome is Outcome.UNKNOWN and isinstance(failure, Exception):
             raise CommitUnknownError(
                 cannot="say whether the transaction was committed",
-                because=f"the connection broke while COMMIT was under way: {failure}",
+                because=f"the connection broke while COMMIT was under way: {words(failure)}",
                 try_="read what it would have written, then decide; or write with an id of your "
                 "own, so that repeating is harmless",
             ) from failure

@@ -95,10 +95,12 @@ class Patience:
 
     __slots__ = ("_began_at_s", "_doing", "_limit_s", "_pause_s")
 
-    def __init__(self, *, doing: str, limit_s: float = HOLD_S) -> None:
+    def __init__(
+        self, *, doing: str, limit_s: float = HOLD_S, began_at_s: float | None = None
+    ) -> None:
         self._doing = doing
         self._limit_s = limit_s
-        self._began_at_s = time.monotonic()
+        self._began_at_s = time.monotonic() if began_at_s is None else began_at_s
         self._pause_s = FIRST_PAUSE_S
 
     async def pause(self, error: BaseException) -> None:
@@ -107,13 +109,14 @@ class Patience:
         if waited_s >= self._limit_s:
             raise UnavailableError(
                 cannot=self._doing,
-                because=f"no answer for {waited_s:.1f} s; last: {_words(error)}",
+                because=f"no answer for {waited_s:.1f} s; last: {words(error)}",
                 try_="millions status",
             ) from error
         await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """Name the driver's error and what it says, which may be nothing."""
     under = driver_error(error)
     return f"{type(under).__name__}: {under}" if str(under) else type(under).__name__

@@ -9,6 +9,7 @@ import time
 import pytest
 from album import Photo
 from conftest import raw, redirected
+from proxy import Relay
 from sqlalchemy import text
 
 from millions.directory import Endpoint
@@ -92,6 +93,22 @@ async def test_a_server_that_stays_away_is_reported_in_time(fragile, fragile_ser
     async with db.write(uuid7()) as session:
         assert await session.scalar(text("SELECT 1")) == 1
     await db.close()
+
+
+async def test_a_server_that_is_silent_is_reported_in_time(millions_directory):
+    async with Relay(millions_directory.database.shards[0].primary) as relay:
+        near = Endpoint(host="127.0.0.1", port=relay.port)
+        db = Database(hold_s=1)
+        await db.open(redirected(millions_directory, near))
+        relay.stall = b"BEGIN"
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match="TimeoutError"):
+            async with db.write(uuid7()):
+                pass
+        assert time.monotonic() - began < 12
+        relay.stall = b""
+        async with asyncio.timeout(10):
+            await db.close()
 
 
 async def test_a_server_that_starts_late_is_waited_for(fragile, fragile_server):

@@ -181,8 +181,8 @@ def _while_preparing(facts: _Facts) -> Verdict:
 def _revive(facts: _Facts) -> Verdict:
     """Start the last good revision again, which died before the new one was ready."""
     good = facts.seen.good
-    if good is None or good.revision == facts.aim.revision:
-        return _wait(facts)
+    if good is None or not good.handover or good.revision == facts.aim.revision:
+        return _wait(facts)  # without a handover it could not run beside the one that starts
     return _begin(facts, good)
 
 

@@ -190,11 +190,11 @@ class Block:
         inner = self._session.sync_session
         inner.commit()
         self._transaction.end()
-        self._close()
+        inner.close()
+        self._give_back()
 
-    def _close(self) -> None:
+    def _give_back(self) -> None:
         """Give the connection back, or drop it when its state is not certain."""
-        self._session.sync_session.close()
         if not self._transaction.usable:
             self._connection.invalidate()
         self._connection.close()
@@ -204,7 +204,7 @@ class Block:
             self._session.sync_session.close()
             self._transaction.abandon()
         finally:
-            self._close()
+            self._give_back()
 
     async def _undo(self) -> None:
         """Roll back, then say so."""

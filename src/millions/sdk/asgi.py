@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from millions.sdk import answers, files_served, lifespan, nouns, requests
+from millions.sdk.assets import PATH as ASSETS_URL
 from millions.sdk.django import name_routes
 from millions.sdk.exchange import Exchange
 from millions.sdk.files import BASE_URL as FILES_URL
@@ -62,7 +63,15 @@ class Millions:
         elif scope["type"] == "lifespan":
             await lifespan.serve(self.app, (scope, receive, send), nouns.running, self._tasks)
         else:
+            await self._websocket(scope, receive, send)
+
+    async def _websocket(self, scope: Any, receive: Any, send: Any) -> None:
+        identity = self._identities.of(scope["headers"])
+        token = requests.enter(requests.Request(identity, scope, perf_counter()))
+        try:
             await self._inner(scope, receive, send)
+        finally:
+            requests.leave(token)
 
     async def _http(self, scope: Any, receive: Any, send: Any) -> None:
         identity = self._identities.of(scope["headers"])
@@ -81,8 +90,8 @@ class Millions:
 
     async def _answer(self, exchange: Exchange, scope: Any) -> None:
         path: str = scope["path"]
-        if path.startswith(nouns.assets.base_url):
-            scope["millions.route"] = nouns.assets.base_url
+        if path.startswith(ASSETS_URL) and nouns.assets.served:
+            scope["millions.route"] = ASSETS_URL
             await nouns.assets.serve(scope, exchange.send)
         elif path.startswith(FILES_URL):
             scope["millions.route"] = FILES_URL

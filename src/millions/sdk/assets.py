@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Assets", "build"]
 
+PATH = "/assets/"
+"""Below this they are served here, also when `base_url` names edges: it is what edges ask."""
+
 FOREVER = b"public, max-age=31536000, immutable"
 ASK_AGAIN = b"no-cache"
 """For names without a hash: may be kept, must be asked for again."""
@@ -66,7 +69,7 @@ class Assets:
     """The noun `assets`. Made without I/O; usable between `open` and `close`."""
 
     def __init__(self) -> None:
-        self.base_url = "/assets/"
+        self.base_url = PATH
         self._folder: Path | None = None
         self._manifest: dict[str, str] | None = None
         self._memory: OrderedDict[_Wanted, _Loaded] = OrderedDict()
@@ -88,6 +91,11 @@ class Assets:
         self._memory.clear()
         self._memory_bytes = 0
 
+    @property
+    def served(self) -> bool:
+        """Whether there is a folder of assets; without one, PATH is the application's own."""
+        return self._folder is not None
+
     def url(self, name: str) -> str:
         """Answer the URL of asset `name` ("app.css"). Raise UnavailableError when there is none."""
         if self._manifest is None:
@@ -108,11 +116,11 @@ class Assets:
         return self.base_url + hashed
 
     async def serve(self, scope: Any, send: Any) -> None:
-        """Answer one request below `base_url`."""
+        """Answer one request below PATH."""
         if scope["method"] not in {"GET", "HEAD"}:
             await answers.text(send, 405, "GET or HEAD only\n", [(b"allow", b"GET, HEAD")])
             return
-        name = scope["path"][len(self.base_url) :]
+        name = scope["path"][len(PATH) :]
         loaded = await self._load(name, header(scope, b"accept-encoding") or b"")
         if loaded is None:
             await answers.text(send, 404, "there is no such asset\n")

@@ -32,6 +32,14 @@ IN_FLIGHT_S = 30.0
 LIFESPAN_S = 30.0
 """The application's own shutdown gets this long."""
 
+HEAD_BYTES_MAX = 64 * 1024
+"""A head that is longer is refused; browsers' cookies and balancers' headers fit several times."""
+
+TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\n"
+    b"content-length: 31\r\nconnection: close\r\n\r\nthe head is longer than 64 KiB\n"
+)
+
 HEADERS_S = 20.0
 """A request's head must be complete this long after its first byte."""
 
@@ -63,6 +71,7 @@ class DrainingProtocol(HttpToolsProtocol):
     cycle: Any  # uvicorn calls it never None; it is, before the first request
     active_at_s = 0.0
     _head_began_s = 0.0
+    _head_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock: a client that connects must say something."""
@@ -76,8 +85,12 @@ class DrainingProtocol(HttpToolsProtocol):
         began_s = self._head_began_s = self._head_began_s or now_s
         super().data_received(data)
         if self.idle() and not self.transport.is_closing():
+            self._head_bytes += len(data)
             self._unset_keepalive_if_required()
             self._expect_within(max(0.0, began_s + HEADERS_S - now_s))
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self.transport.write(TOO_LONG)
+                self.transport.close()
 
     def on_headers_complete(self) -> None:
         """Start answering; the last answer of this connection when draining."""
@@ -89,6 +102,7 @@ class DrainingProtocol(HttpToolsProtocol):
         """Note that the connection became idle now."""
         self.active_at_s = self.loop.time()
         self._head_began_s = 0.0
+        self._head_bytes = 0
         super().on_response_complete()
 
     def begin_drain(self) -> None:

@@ -24,19 +24,13 @@ from obstore.store import LocalStore
 
 from millions.errors import MachineError, SignatureError, UnavailableError
 from millions.sdk.files_types import HEAD_BYTES, UNKNOWN, RefusedError, decide, sniff
+from millions.sdk.files_upload import CHUNK_BYTES, MIB, Upload, put_staged, sweep_staged
 from millions.sdk.signing import Signer, read_secret
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable
 
     from millions.directory import Directory
-
-MIB = 1024 * 1024
-CHUNK_BYTES = MIB
-"""What is read and written at once."""
-
-CHUNK_WITHIN_S = 120.0
-"""A client that sends no more for so long has gone away."""
 
 NAME_BYTES_MAX = 512
 BASE_URL = "/files/"
@@ -97,6 +91,7 @@ class Files:
         self._signer = Signer(secret, "file URL")
         self._max_mib = directory.files.max_mib
         self._store = LocalStore(prefix=folder, mkdir=True)
+        await asyncio.to_thread(sweep_staged, self._store)
 
     async def close(self) -> None:
         """Forget the folder; nothing is held open."""
@@ -120,7 +115,7 @@ class Files:
         store = self._opened()
         path = _data(name)
         bound = min(max_mib or self._max_mib, self._max_mib)
-        source = _Source(name, content, int(bound * MIB))
+        source = Upload(name, content, int(bound * MIB))
         first = await source.first()
         kind = decide(source.head, claimed=content_type, accept=accept, name=name)
         try:
@@ -128,8 +123,10 @@ class Files:
                 await asyncio.to_thread(obstore.put, store, path, first, use_multipart=False)
             else:
                 chunks = source.rest(first, asyncio.get_running_loop())
-                await asyncio.to_thread(obstore.put, store, path, chunks)
+                await asyncio.to_thread(put_staged, store, path, chunks)
         except (OSError, obstore.exceptions.BaseError) as error:
+            if error is source.error:
+                raise
             raise _no_room(name, error) from error
         about = StoredFile(name=name, size=source.size, content_type=kind, etag=source.etag())
         await asyncio.to_thread(
@@ -200,66 +197,6 @@ class Files:
         self._opened()
         assert self._signer is not None  # noqa: S101  # opened together
         return self._signer
-
-
-class _Source:
-    """What is being uploaded: counted, hashed and bounded while it flows."""
-
-    def __init__(self, name: str, content: bytes | AsyncIterable[bytes], bound: int) -> None:
-        self._name = name
-        self._bound = bound
-        self._digest = hashlib.sha256()
-        self._chunks = _once(content) if isinstance(content, bytes | bytearray) else aiter(content)
-        self.size = 0
-        self.head = b""
-        self.ended = False
-
-    async def first(self) -> bytes:
-        """Take enough to tell the type; all of it when it is short."""
-        taken = await self._take(CHUNK_BYTES)
-        self.head = taken[:HEAD_BYTES]
-        return taken
-
-    def rest(self, first: bytes, loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
-        """Give everything, `first` first, to a thread that asks for it."""
-        yield first
-        while not self.ended:
-            asked = asyncio.run_coroutine_threadsafe(self._take(CHUNK_BYTES), loop)
-            taken = asked.result(CHUNK_WITHIN_S)
-            if taken:
-                yield taken
-
-    def etag(self) -> str:
-        return self._digest.hexdigest()[:32]
-
-    async def _take(self, least: int) -> bytes:
-        taken: list[bytes] = []
-        length = 0
-        while length < least:
-            try:
-                chunk = bytes(await anext(self._chunks))
-            except StopAsyncIteration:
-                self.ended = True
-                break
-            length += len(chunk)
-            self._count(chunk)
-            taken.append(chunk)
-        return b"".join(taken)
-
-    def _count(self, chunk: bytes) -> None:
-        self.size += len(chunk)
-        if self.size > self._bound:
-            raise RefusedError(
-                413,
-                cannot=f"store {self._name}",
-                because=f"it is larger than {self._bound / MIB:g} MiB",
-                try_="a smaller file, or a larger [files] max_mib in millions.toml",
-            )
-        self._digest.update(chunk)
-
-
-async def _once(content: bytes | bytearray) -> AsyncIterator[bytes]:
-    yield bytes(content)
 
 
 def _checked(name: str) -> str:

@@ -23,7 +23,14 @@ ANSWER_WITHIN_S = 2.0
 class Health:
     """Answers probes. `is_open` says whether the nouns are open, `ask` asks the database."""
 
-    def __init__(self, is_open: Callable[[], bool], ask: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(
+        self,
+        is_open: Callable[[], bool],
+        ask: Callable[[], Awaitable[Any]],
+        *,
+        within_s: float = ANSWER_WITHIN_S,
+    ) -> None:
+        self._within_s = within_s
         self._is_open = is_open
         self._ask = ask
         self._asking: asyncio.Task[str] | None = None
@@ -45,7 +52,7 @@ class Health:
 
     async def _asked(self) -> str:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(self._within_s):
                 await self._ask()
         except Exception as error:  # noqa: BLE001  # it is the answer
             because = f"the database does not answer: {str(error) or type(error).__name__}"

@@ -139,13 +139,15 @@ class Activity:
         self._task = asyncio.create_task(self._run(pool), name="millions activity")
 
     async def stop(self, pool: asyncpg.Pool[Any]) -> None:
-        """Write what is left, once; stop."""
+        """Write what is left, once; stop, and forget who was written: it may reopen elsewhere."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
             await self._try_flush(pool)
+        self._written.clear()
+        self._pending.clear()
 
     async def flush(self, pool: asyncpg.Pool[Any]) -> None:
         """Write what was taken."""

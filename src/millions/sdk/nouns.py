@@ -100,6 +100,7 @@ class _State:
     directory: Directory | None = None
     opened: list[Noun] = field(default_factory=list["Noun"])
     worker: Worker | None = None
+    stopping: asyncio.Task[None] | None = None
 
 
 _state = _State()
@@ -156,10 +157,13 @@ async def start_tasks(**options: Any) -> None:
 
 
 async def stop_tasks() -> None:
-    """Claim no more tasks; let those under way finish. Idempotent."""
+    """Claim no more tasks; let those under way finish. Called again, wait for the same."""
     worker, _state.worker = _state.worker, None
     if worker is not None:
-        await worker.stop()
+        _state.stopping = asyncio.create_task(worker.stop(), name="millions stop tasks")
+    if _state.stopping is not None:
+        await asyncio.shield(_state.stopping)
+        _state.stopping = None
 
 
 def opened_with() -> Directory:

@@ -10,6 +10,7 @@ start, 143 stopped before everything was answered.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
@@ -41,6 +42,9 @@ FORWARDED_VARIABLE = "FORWARDED_ALLOW_IPS"
 """Addresses of proxies whose X-Forwarded-For is believed; nobody's when it is not set."""
 
 MISSING = 1
+
+_leaving: list[asyncio.Future[None]] = []
+"""What began with the drain; the shutdown of the lifespan waits for it."""
 
 
 async def serve(app: Any, listener: socket.socket) -> int:
@@ -81,7 +85,9 @@ def _server(app: Any) -> DrainingServer:
 
 
 def _drain() -> None:
+    """Say that this process is no longer ready; leave tasks to others from now on."""
     health.draining = True
+    _leaving.append(asyncio.ensure_future(nouns.stop_tasks()))
 
 
 async def _metrics() -> Page:

@@ -1,0 +1,86 @@
+"""What a user has seen travels in a signed cookie, and only where there are replicas."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from millions.directory import Directory, Endpoint, Shard, WebPlace
+from millions.sdk import position
+from millions.sdk.position_cookie import NAME, PositionCookie
+from millions.testing import EmbeddedPostgres, directory_for
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    place = EmbeddedPostgres(tmp_path, port=5432).place("nowhere")
+    found = directory_for(place, tmp_path)
+    replica = Endpoint(host="127.0.0.1", port=5433)
+    shard = dataclasses.replace(place.shards[0], replicas=(replica,))
+    return dataclasses.replace(found, database=dataclasses.replace(place, shards=(shard,)))
+
+
+@pytest.fixture
+async def cookie(directory: Directory) -> PositionCookie:
+    opened = PositionCookie()
+    await opened.open(directory)
+    return opened
+
+
+def visit(value: bytes | None = None) -> dict[str, object]:
+    headers = [] if value is None else [(b"cookie", NAME + b"=" + value)]
+    return {"headers": headers}
+
+
+def given(headers: list[tuple[bytes, bytes]]) -> bytes:
+    (header,) = headers
+    return header[1].partition(b";")[0].removeprefix(NAME + b"=")
+
+
+async def test_what_was_seen_in_one_request_is_known_in_the_next(cookie: PositionCookie) -> None:
+    first = cookie.arrive(visit())
+    assert first is not None
+    seen = position.current.get()
+    assert seen is not None
+    seen.advance("s0", 123456789)
+    value = given(first.headers())
+    first.leave()
+    second = cookie.arrive(visit(value))
+    assert second is not None
+    again = position.current.get()
+    assert again is not None
+    assert again.positions == {"s0": 123456789}
+    assert second.headers() == [], "nothing new was seen, so no cookie is sent"
+    second.leave()
+    assert position.current.get() is None
+
+
+async def test_a_forged_cookie_counts_as_none(cookie: PositionCookie) -> None:
+    first = cookie.arrive(visit())
+    assert first is not None
+    seen = position.current.get()
+    assert seen is not None
+    seen.advance("s0", 5)
+    value = given(first.headers())
+    first.leave()
+    for forged in (b"s0=zzzzzz", value[:-1], b"", b"\xe9", value.replace(b".", b"")):
+        arrived = cookie.arrive(visit(forged))
+        assert arrived is not None
+        found = position.current.get()
+        assert found is not None
+        assert found.positions == {}
+        arrived.leave()
+
+
+async def test_it_is_sent_over_https_only_where_clients_use_it(directory: Directory) -> None:
+    secure = PositionCookie()
+    await secure.open(dataclasses.replace(directory, web=WebPlace(secure=True)))
+    assert secure.header("s0=1")[1].endswith(b"; HttpOnly; SameSite=Lax; Secure")
+
+
+async def test_without_replicas_there_is_no_cookie(directory: Directory) -> None:
+    alone = Shard(name="s0", primary=Endpoint(host="127.0.0.1", port=5432))
+    place = dataclasses.replace(directory.database, shards=(alone,))
+    cookie = PositionCookie()
+    await cookie.open(dataclasses.replace(directory, database=place))
+    assert cookie.arrive(visit(b"anything")) is None

@@ -204,7 +204,7 @@ def _begin(facts: _Facts, spec: Unit) -> Verdict:
     if facts.unmet is not None:
         return Verdict(unit=name, waits=f"waits for {facts.unmet}", failed=failed)
     if len(facts.seen.processes) >= PROCESSES_MAX:
-        return Verdict(unit=name, waits="waits for the process before the last", failed=failed)
+        return _make_room(facts)
     trouble = rollout.trouble_of(facts.seen, spec.revision)
     at_s = next_start_at_s(trouble)
     if at_s > facts.now_s:
@@ -217,6 +217,21 @@ def _begin(facts: _Facts, spec: Unit) -> Verdict:
             )
             return Verdict(unit=name, action=action, failed=failed)
     return Verdict(unit=name, action=Start(unit=name, why=why, spec=spec), failed=failed)
+
+
+def _make_room(facts: _Facts) -> Verdict:
+    """Stop the lesser of two former processes: one that is not ready, else the older one.
+
+    So ends a rollout that a newer one overtakes.
+    """
+    name, failed = facts.unit.name, _is_failed(facts)
+    running = [each for each in facts.others if each.phase is not Phase.STOPPING]
+    if len(running) < PROCESSES_MAX:
+        return Verdict(unit=name, waits="waits for the process before the last", failed=failed)
+    least = min(running, key=lambda each: (each.phase is Phase.READY, each.number))
+    why = f"{facts.aim.release or facts.aim.revision} is wanted"
+    action = Stop(unit=name, why=why, number=least.number, steps=least.spec.stop)
+    return Verdict(unit=name, action=action, failed=failed)
 
 
 def _cause_of_start(facts: _Facts, spec: Unit) -> str:

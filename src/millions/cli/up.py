@@ -36,24 +36,26 @@ def command(ctx: click.Context, *, detach: bool, as_json: bool) -> int:
     if not detach:
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)
-    fresh = changing.current(opened.state) is None
-    try:
+    with changing.alone(opened.state):
         status = _bring_up(opened, silent=as_json)
-    except BaseException:
-        if fresh:
-            ending.stop(opened.state, Progress(silent=True))
-        raise
     _say(opened, status, as_json=as_json)
     return exits.DONE.status if detach else _stay(opened, since=began_at_s)
 
 
 def _bring_up(opened: Opened, *, silent: bool) -> Status:
-    with changing.alone(opened.state), Progress(silent=silent) as progress:
-        progress.say("makes a release")
-        release = releasing.make(opened)
-        status = releasing.roll_out(opened, release, progress)
-        releasing.remember(opened, release)
-        return status
+    """Bring it up; what fails the first time is stopped again, else what ran before goes on."""
+    fresh = changing.current(opened.state) is None
+    try:
+        with Progress(silent=silent) as progress:
+            progress.say("makes a release")
+            release = releasing.make(opened)
+            status = releasing.roll_out(opened, release, progress)
+    except BaseException:
+        if fresh:
+            ending.stop(opened.state, Progress(silent=True))
+        raise
+    releasing.remember(opened, release)
+    return status
 
 
 def _say(opened: Opened, status: Status, *, as_json: bool) -> None:

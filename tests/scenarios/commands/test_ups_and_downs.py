@@ -54,6 +54,20 @@ async def test_ctrl_c_while_it_starts_leaves_nothing_running(board: Application)
     assert board.pids() == []
 
 
+async def test_a_second_up_is_refused_and_does_not_disturb_the_first(board: Application) -> None:
+    first = board.begin("up", "--detach", out=subprocess.DEVNULL)
+    try:
+        await eventually(board.pids, within_s=STOPPED_WITHIN_S)
+        second = board.millions("up", "--detach", status=5)
+        assert f"(pid {first.pid})" in second.err
+        assert first.wait(STOPPED_WITHIN_S) == 0
+    finally:
+        first.kill()
+        first.wait()
+    assert board.millions("status", "--json").json["well"] is True
+    board.millions("down")
+
+
 def test_data_outlives_down_and_up(board: Application) -> None:
     board.millions("up", "--detach")
     board.millions(

@@ -32,6 +32,7 @@ from millions.reconcile.rollout import Stand, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
 
 PROCESSES_MAX = 2
 """Processes of one unit at a time: the one that serves and the one that comes or goes."""
@@ -127,23 +128,27 @@ class _Facts:
     process: Process | None
     others: tuple[Process, ...]
     stand: Stand
-    unmet: str | None
+    ready: AbstractSet[str]
     now_s: float
+
+    def unmet(self, spec: Unit) -> str | None:
+        """The first unit that `spec` needs and that is not ready."""
+        return next((need for need in spec.needs if need not in self.ready), None)
 
 
 def _wanted(unit: Unit, view: _View) -> Verdict:
     seen = view.seen.get(unit.name) or Seen(name=unit.name)
     aim = view.aims[unit.name]
     process = rollout.current(seen, aim.revision)
-    unmet = next((need for need in aim.needs if need not in view.ready), None)
+    needs_ready = all(need in view.ready for need in aim.needs)
     facts = _Facts(
         unit=unit,
         aim=aim,
         seen=seen,
         process=process,
         others=rollout.former(seen, aim.revision),
-        stand=rollout.stand(process, aim, view.now_s, needs_ready=unmet is None),
-        unmet=unmet,
+        stand=rollout.stand(process, aim, view.now_s, needs_ready=needs_ready),
+        ready=view.ready,
         now_s=view.now_s,
     )
     if seen.busy:
@@ -191,18 +196,21 @@ def _is_failed(facts: _Facts) -> bool:
     if facts.aim is not facts.unit:
         return True
     process = facts.process
-    if process is not None and process.phase is Phase.STARTING:
-        overdue = facts.now_s - process.since_s > rollout.within_s(facts.aim)
-    else:
-        overdue = False
+    overdue = (
+        facts.aim.holds_data  # is not stopped for being late, unlike any other
+        and process is not None
+        and process.phase is Phase.STARTING
+        and facts.now_s - process.since_s > rollout.within_s(facts.aim)
+    )
     return overdue or has_failed(rollout.trouble_of(facts.seen, facts.aim.revision))
 
 
 def _begin(facts: _Facts, spec: Unit) -> Verdict:
     """Prepare or start `spec`, or say what that waits for."""
     name, failed = facts.unit.name, _is_failed(facts)
-    if facts.unmet is not None:
-        return Verdict(unit=name, waits=f"waits for {facts.unmet}", failed=failed)
+    unmet = facts.unmet(spec)
+    if unmet is not None:
+        return Verdict(unit=name, waits=f"waits for {unmet}", failed=failed)
     if len(facts.seen.processes) >= PROCESSES_MAX:
         return _make_room(facts)
     trouble = rollout.trouble_of(facts.seen, spec.revision)
@@ -247,8 +255,9 @@ def _cause_of_start(facts: _Facts, spec: Unit) -> str:
 def _retire(facts: _Facts) -> Verdict:
     """Stop one process of another revision; before its successor runs, only if that can start."""
     name = facts.unit.name
-    if facts.stand is Stand.ABSENT and facts.unmet is not None:
-        return Verdict(unit=name, waits=f"waits for {facts.unmet}", failed=_is_failed(facts))
+    unmet = facts.unmet(facts.aim)
+    if facts.stand is Stand.ABSENT and unmet is not None:
+        return Verdict(unit=name, waits=f"waits for {unmet}", failed=_is_failed(facts))
     process = next(each for each in facts.others if each.phase is not Phase.STOPPING)
     aimed = facts.aim.release or facts.aim.revision
     why = f"{aimed} is ready" if facts.stand is Stand.READY else f"{aimed} is wanted"

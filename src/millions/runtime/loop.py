@@ -137,6 +137,8 @@ class Loop:
         wanted = self._desired.units
         observed = observe(self._state, crew.ledger, wanted)
         decided = verdicts(self._desired.goal(), observed)
+        if any(each.action is not None for each in decided):
+            crew.journals.collect()  # what led to an action stands in the logs before what follows
         for each in decided:
             if each.action is not None:
                 diary.tell(self._state, str(each.action))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -29,7 +30,7 @@ LISTEN_DESCRIPTOR = 3
 """Where a unit finds its listening socket, as with systemd's socket activation."""
 
 _OPEN_MAX = 64
-_MIB = 1024 * 1024
+_KIB_PER_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +55,14 @@ def launch(
     spec, state = start.spec, start.state
     places = _places(start)
     arguments = [_filled(each, places) for each in command or spec.command]
+    _require(spec.name, arguments[0])
     folder = _filled(spec.working_folder, places) or places["{folder}"]
     account = state.account
     try:
         _render(start, places)
         with _at_listen_descriptor(server) as kept:
             child = subprocess.Popen(
-                arguments,
+                _limited(arguments, spec.limits),
                 stdin=subprocess.DEVNULL,
                 stdout=start.output,
                 stderr=start.output,
@@ -83,8 +85,6 @@ def launch(
         entry = processes.entry(child.pid)
         started = entry.started if entry is not None else 0
         return processes.Identity(pid=child.pid, started=started, boot=processes.boot())
-    with suppress(OSError, ValueError):  # it may be over by now
-        _limit(child.pid, spec.limits)
     return identity
 
 
@@ -170,16 +170,27 @@ class _at_listen_descriptor:  # noqa: N801  # reads as what it does
             os.close(self._former)
 
 
-def _limit(pid: int, limits: Limits) -> None:
-    """Set the bounds that the kernel holds: at most what we may ourselves."""
-    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+def _require(name: str, program: str) -> None:
+    """Raise UnitFailedError when there is no such program."""
+    if shutil.which(program) is None:
+        raise UnitFailedError(
+            cannot=f"start {name}", because=f"no such program: {program}", try_="millions doctor"
+        )
+
+
+def _limited(arguments: list[str], limits: Limits) -> list[str]:
+    """The command behind a shell that sets the bounds that the kernel holds and becomes it.
+
+    Set by the process itself: prlimit(2) on one of another user needs a capability that root lacks
+    in many containers. At most what we may ourselves.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max(limits.open_files, _OPEN_MAX)
-    bound = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (bound, bound))
-    resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+    files_max = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    bounds = f"ulimit -n {files_max}; ulimit -c 0"
     if limits.memory_mib is not None:
-        memory = limits.memory_mib * _MIB
-        resource.prlimit(pid, resource.RLIMIT_DATA, (memory, memory))
+        bounds += f"; ulimit -d {limits.memory_mib * _KIB_PER_MIB}"
+    return ["/bin/sh", "-c", f'{bounds}; exec "$@"', "sh", *arguments]
 
 
 def close(descriptor: int) -> None:

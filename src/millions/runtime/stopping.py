@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from millions.runtime.crew import Crew
 
 
+NEVER_READY_WAIT_S = 5.0
+"""A process that was never ready has no request to finish, so no step of its stop waits longer.
+What holds data keeps its own bounds: it may be in the middle of its recovery."""
+
+
 def begin(crew: Crew, name: str, number: int, *, why: str, blame: str = "") -> None:
     """Begin to stop a process; `blame` says what it did wrong, if it did."""
     crew.ledger.change_process(
@@ -44,7 +49,10 @@ async def _stop(crew: Crew, name: str, number: int) -> None:
             crew.ledger.change_process(name, number, stop_step=index + 1, stop_at_s=stop_at_s)
             processes.send(process.identity, signal.Signals[step.signal])
             processes.send(process.identity, signal.SIGCONT)  # a stopped process hears nothing
-        left_s = min(step.wait_s, max(0.0, stop_at_s + step.wait_s - time.time()))
+        wait_s = step.wait_s
+        if not process.ready_at_s and not process.spec.holds_data:
+            wait_s = min(wait_s, NEVER_READY_WAIT_S)
+        left_s = min(wait_s, max(0.0, stop_at_s + wait_s - time.time()))
         if await crew.watch.end(name, number, within_s=left_s):
             return
     crew.journals.of(name).note("does not stop: killed", level="warning", start=number)

@@ -222,4 +222,4 @@ async def test_one_that_needs_more_memory_than_it_may_have_fails_alone(stack: St
     stack.run(greedy, script("modest", SLEEPER))
     told = await stack.failed("greedy")
     assert "MemoryError" in told.why
-    assert stack.told("modest").phase == "ready"  # type: ignore[union-attr]
+    await eventually(lambda: stack.told("modest").phase == "ready", within_s=SOON_S)  # type: ignore[union-attr]

@@ -170,7 +170,7 @@ def rendered(value: Any) -> str:
         return rendered(value.value)
     if isinstance(value, date):
         return escaped(value.isoformat())
-    if isinstance(value, (str, int)):
+    if isinstance(value, (str, int, UUID)):  # the driver has a UUID of its own
         return escaped(str(value))
     raise SdkError(
         cannot=f"use a {kind.__qualname__} as part of a cache key",

@@ -82,7 +82,7 @@ def _parts(value: Any) -> Iterable[Any]:
 def _weigh(value: Any, depth: int) -> tuple[bool, int]:
     """Say whether nothing can change `value`, and its size in bytes with all that it holds."""
     kind = value.__class__
-    if kind in _ATOMS or isinstance(value, Enum):
+    if kind in _ATOMS or isinstance(value, (Enum, UUID)):  # the driver has a UUID of its own
         return True, sys.getsizeof(value)
     if depth > DEPTH_MAX:
         raise _refusal(value, f"it is nested deeper than {DEPTH_MAX}, or contains itself")

@@ -87,6 +87,8 @@ def _plain(value: Any, depth: int) -> Any:
     if kind in _WRITERS:
         tag, fits, write = _WRITERS[kind]
         return value if fits is not None and fits(value) else {tag: write(value)}
+    if isinstance(value, UUID):  # the driver has a class of its own
+        return {"$uuid": str(value)}
     if depth >= DEPTH_MAX:
         raise _refusal(f"they nest deeper than {DEPTH_MAX}", "flatter data, or its name in store")
     if kind is list:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from millions.sdk.tasks.claim import Outcomes
 
     Connection = asyncpg.Connection[Any]
+    Connect = Callable[[], Awaitable[Connection]]
 
 STATEMENT_LIMIT_S = 30.0
 CLOSE_LIMIT_S = 2.0
@@ -40,7 +41,7 @@ Line = tuple[str, int, int]
 class Lane:
     """Used by one coroutine, the worker's own."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], name: str) -> None:
+    def __init__(self, connect: Connect, name: str) -> None:
         self._connect = connect
         self._name = name
         self._durable = "on"

@@ -271,3 +271,7 @@ WORKERS = """
     SELECT (SELECT count(*) FROM millions.task_workers WHERE missing_since IS NULL) AS workers,
         (SELECT count(*) FROM millions.tasks_dead) AS dead
 """
+
+VACUUM = "VACUUM (SKIP_LOCKED, TRUNCATE false) millions.tasks"
+"""Nobody waits for it: it skips a table that is being vacuumed, and leaves cutting off its end,
+which locks everybody out for a moment, to autovacuum."""

@@ -13,7 +13,7 @@ import os
 import random
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
@@ -23,11 +23,13 @@ from millions.sdk.tasks.lane import LOST, Lane
 from millions.sdk.tasks.pace import Pace
 from millions.sdk.tasks.runner import CANCEL_SPACING_S, CANCELS_MAX, STOPPING, Runner
 from millions.sdk.tasks.tending import EVERY_S, LEASE_S, Tended, Tender
+from millions.sdk.tasks.vacuum import Vacuum
 from millions.sdk.tasks.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
+    from millions.sdk.tasks.lane import Connect
     from millions.sdk.tasks.registry import Registry
     from millions.sdk.tasks.wake import Wake
 
@@ -56,7 +58,7 @@ class Worker:
     def __init__(
         self,
         *,
-        connect: Callable[[], Awaitable[asyncpg.Connection[Any]]],
+        connect: Connect,
         registry: Registry,
         wake: Wake,
         concurrency: int,
@@ -73,6 +75,7 @@ class Worker:
         self._runner = Runner(registry, concurrency=concurrency, changed=self._event.set)
         self._pace = Pace(registry, self._runner, queues)
         self._tender = Tender(self._lane, registry)
+        self._vacuum = Vacuum(connect)
         self._watchdog = Watchdog(self._runner, exits=exits_when_blocked)
         self._serving: asyncio.Task[None] | None = None
         self._leave_wake: Callable[[], None] | None = None
@@ -83,7 +86,11 @@ class Worker:
         self._poll_at_s = 0.0
 
     async def __aenter__(self) -> Self:
-        await self._open()  # the first time an error is the caller's
+        try:
+            await self._open()
+        except BaseException:  # the first time an error is the caller's
+            self._lane.drop()
+            raise
         self._leave_wake = self._wake.join(self)
         self._watchdog.start()
         self._serving = asyncio.create_task(self._serve(), name="millions tasks")
@@ -119,6 +126,7 @@ class Worker:
         serving.cancel()
         await asyncio.wait([serving])
         self._watchdog.stop()
+        await self._vacuum.close()
         self._runner.close()
         await self._lane.close()
         self._wake.announce_again()
@@ -199,6 +207,7 @@ class Worker:
         now_s = time.monotonic()
         took_s = now_s - began_s
         self._pace.exchanged(claims, wanted, took_s=took_s, now_s=now_s)
+        self._vacuum.consider(self._runner.finished)
         if wanted:
             self._poll_at_s = now_s + POLL_S * random.uniform(0.75, 1.25)  # noqa: S311  # jitter
         if claims:

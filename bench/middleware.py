@@ -19,18 +19,29 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from millions.sdk.sessions.cookie import Cookie, new_id
+from millions.sdk.signing import read_secret
 from millions.testing import EmbeddedPostgres, directory_for
 from millions.testing.load import Connection, ask, get
 from millions.testing.postgres import free_port
+
+if TYPE_CHECKING:
+    from millions.directory import Directory
 
 HERE = Path(__file__)
 HOST = "127.0.0.1"
 CLIENTS = 16
 AIM_US = 60
+APPLICATIONS = ("asgi", "starlette")
+VARIANTS = {
+    "+silent": "without the access log",
+    "+millions": "as it comes",
+    "+cookie": "as it comes, with a session's cookie in each request",
+}
 
 HEADERS = (
     "user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n"
@@ -50,6 +61,12 @@ async def _hello(scope: Any, _receive: Any, send: Any) -> None:
             }
         )
         await send({"type": "http.response.body", "body": b"hello"})
+
+
+def session_cookie(directory: Directory) -> str:
+    """A request's header with the signed id of a session."""
+    given = Cookie(read_secret(directory.secret_file), secure=False).given(new_id(), 3600)
+    return f"cookie: theme=dark; {given.decode().partition(';')[0]}\r\n"
 
 
 def starlette() -> Any:
@@ -94,8 +111,13 @@ def serve(kind: str, port: int) -> None:
 class Server:
     """One server process."""
 
-    def __init__(self, kind: str, environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, kind: str, environment: dict[str, str], folder: Path, *, cookie: str
+    ) -> None:
         self.kind = kind
+        self.request = get(
+            "/hello/you", headers=HEADERS + (cookie if kind.endswith("+cookie") else "")
+        )(0)
         self.port = free_port()
         self.log = (folder / f"{kind}.log").open("wb")
         self.process = subprocess.Popen(
@@ -116,19 +138,18 @@ class Server:
                 return
         raise SystemExit(f"{self.kind} did not start: see {self.log.name}")
 
-    async def load(self, requests: int, cookie: str = "") -> float:
+    async def load(self, requests: int) -> float:
         """Answer the server's CPU time per request, in microseconds."""
         before = self.watched.cpu_times()
-        await asyncio.gather(*(self._client(requests // CLIENTS, cookie) for _ in range(CLIENTS)))
+        await asyncio.gather(*(self._client(requests // CLIENTS) for _ in range(CLIENTS)))
         after = self.watched.cpu_times()
         spent_s = after.user + after.system - before.user - before.system
         return spent_s / (requests // CLIENTS * CLIENTS) * 1e6
 
-    async def _client(self, requests: int, cookie: str) -> None:
+    async def _client(self, requests: int) -> None:
         connection = Connection(HOST, self.port)
-        request = get("/hello/you", headers=HEADERS + cookie)(0)
         for _ in range(requests):
-            answer = await connection.ask(request)
+            answer = await connection.ask(self.request)
             if answer.status != 200:
                 raise SystemExit(f"{self.kind} answered {answer.status}: {answer.body!r}")
         await connection.close()
@@ -153,9 +174,9 @@ async def measure(servers: list[Server], rounds: int, requests: int) -> dict[str
 
 def table(found: dict[str, list[float]]) -> list[dict[str, Any]]:
     rows = []
-    for name in ("asgi", "starlette"):
+    for name in APPLICATIONS:
         bare = statistics.median(found[name])
-        for kind in (f"{name}+silent", f"{name}+millions"):
+        for kind in (f"{name}{how}" for how in VARIANTS):
             median = statistics.median(found[kind])
             differences = [b - a for a, b in zip(found[name], found[kind], strict=True)]
             rows.append(
@@ -170,16 +191,8 @@ def table(found: dict[str, list[float]]) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=7)
-    arguments.add_argument("--requests", type=int, default=6000)
-    arguments.add_argument("--serve", default="")
-    arguments.add_argument("--port", type=int, default=0)
-    given = arguments.parse_args()
-    if given.serve:
-        serve(given.serve, given.port)
-        return
+def run(rounds: int, requests: int) -> dict[str, list[float]]:
+    """Start all variants on one database and measure them in turn."""
     with tempfile.TemporaryDirectory(prefix="millions-bench-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o711)
@@ -189,14 +202,17 @@ def main() -> None:
             directory = directory_for(postgres.create_database("bench"), folder / "stack")
             (folder / "directory.json").write_text(directory.text())
             environment = {**os.environ, "MILLIONS_DIRECTORY": str(folder / "directory.json")}
-            kinds = [f"{a}{b}" for a in ("asgi", "starlette") for b in ("", "+silent", "+millions")]
-            servers = [Server(kind, environment, folder) for kind in kinds]
-            found = asyncio.run(measure(servers, given.rounds, given.requests))
+            kinds = [f"{name}{how}" for name in APPLICATIONS for how in ("", *VARIANTS)]
+            cookie = session_cookie(directory)
+            servers = [Server(kind, environment, folder, cookie=cookie) for kind in kinds]
+            return asyncio.run(measure(servers, rounds, requests))
         finally:
             for each in servers:
                 each.stop()
             postgres.remove()
-    rows = table(found)
+
+
+def write(rows: list[dict[str, Any]], found: dict[str, list[float]]) -> None:
     print(f"{'application':22} {'bare µs':>9} {'wrapped µs':>11} {'added µs':>9}   aim +{AIM_US}")
     for row in rows:
         print(
@@ -212,6 +228,20 @@ def main() -> None:
     }
     document = {"aim_us": AIM_US, "machine": machine, "rows": rows, "cpu_us": found}
     (results / "middleware.json").write_text(json.dumps(document, indent=1))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=7)
+    arguments.add_argument("--requests", type=int, default=6000)
+    arguments.add_argument("--serve", default="")
+    arguments.add_argument("--port", type=int, default=0)
+    given = arguments.parse_args()
+    if given.serve:
+        serve(given.serve, given.port)
+        return
+    found = run(given.rounds, given.requests)
+    write(table(found), found)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ class Millions:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await lifespan.serve(self.app, (scope, receive, send), nouns.running, self._tasks)
+            health.starting = True
+            await lifespan.serve(self.app, (scope, receive, send), nouns.running, self._up)
         else:
             await self._websocket(scope, receive, send)
 
@@ -109,10 +110,12 @@ class Millions:
             await exchange.refuse()
 
     @contextlib.asynccontextmanager
-    async def _tasks(self) -> AsyncGenerator[None]:
+    async def _up(self) -> AsyncGenerator[None]:
+        """Run tasks and be ready while the application is up."""
         wanted = self._run_tasks
         if nouns.opened_with().tasks.embedded if wanted is None else wanted:
             await nouns.start_tasks()
+        health.starting = False
         try:
             yield
         finally:

@@ -21,7 +21,10 @@ ANSWER_WITHIN_S = 2.0
 
 
 class Health:
-    """Answers probes. `is_open` says whether the nouns are open, `ask` asks the database."""
+    """Answers probes. `is_open` says whether the nouns are open, `ask` asks the database.
+
+    `starting` and `draining` are set by whoever starts and drains this process.
+    """
 
     def __init__(
         self,
@@ -36,14 +39,15 @@ class Health:
         self._asking: asyncio.Task[str] | None = None
         self._asked_at_s = float("-inf")
         self._because = "the database was not asked yet"
+        self.starting = False
         self.draining = False
 
     async def ready(self) -> str:
         """Answer "" when ready, else why not."""
         if self.draining:
             return "draining: another process takes the requests"
-        if not self._is_open():
-            return "starting: not everything is open yet"
+        if self.starting or not self._is_open():
+            return "starting: the application is not up yet"
         if time.monotonic() - self._asked_at_s > FRESH_S:
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._asked(), name="millions readiness")

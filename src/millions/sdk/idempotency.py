@@ -3,7 +3,7 @@
 The key's row is written by the very transaction that has the effect, so that both happen or
 neither; a second transaction for the same key cannot commit. The answer is kept before it is sent.
 Beside that, which is what the promise rests on, one request of a key runs at a time: others wait
-for it. It never looks at what the application does; see docs/decisions/0006-idempotency-keys.md.
+for it. It never looks at what the application does; see docs/decisions/0005-idempotency-keys.md.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ class Idempotency:
 
     async def open(self, directory: Directory) -> None:  # noqa: ARG002  # as every noun
         """Begin to sweep expired rows."""
+        self._rows.open()
+        self._running.clear()
         self._sweeping = asyncio.create_task(self._sweep(), name="millions idempotency")
 
     async def close(self) -> None:

@@ -151,6 +151,10 @@ class Rows:
         self._connection: asyncpg.Connection[Any] | None = None
         self._locks: dict[bytes, asyncpg.Connection[Any]] = {}
 
+    def open(self) -> None:
+        """Begin on the running event loop."""
+        self._turn = asyncio.Lock()
+
     async def close(self) -> None:
         """Close the connection; locks go with it."""
         connection, self._connection = self._connection, None

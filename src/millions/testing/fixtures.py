@@ -5,6 +5,13 @@ They start nothing before a test asks for them, and stop, by pid, whatever they 
     async def test_sign_up(millions_nouns):
         async with millions_nouns.db.write(user_id) as session: ...
 
+They are fixtures of pytest-asyncio; let it use one event loop for the session:
+
+    [tool.pytest.ini_options]
+    asyncio_mode = "auto"
+    asyncio_default_fixture_loop_scope = "session"
+    asyncio_default_test_loop_scope = "session"
+
 Override `millions_prepare` to build your own tables once; each test then gets a copy of them.
 """
 
@@ -93,7 +100,7 @@ def millions_directory(
     millions_postgres.drop_database(name)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture
 async def millions_nouns(millions_directory: Directory) -> AsyncIterator[Any]:
     """The nouns (`millions_nouns.db`, `.cache`, …), open on `millions_directory`; no task runs."""
     nouns = import_module("millions.sdk.nouns")

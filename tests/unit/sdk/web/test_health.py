@@ -29,6 +29,14 @@ async def test_it_is_not_ready_before_everything_is_open() -> None:
     assert database.asked == 0
 
 
+async def test_it_is_not_ready_before_the_application_is_up() -> None:
+    health = Health(lambda: True, Database().ask)
+    health.starting = True
+    assert "starting" in await health.ready()
+    health.starting = False
+    assert await health.ready() == ""
+
+
 async def test_many_probes_are_one_question() -> None:
     database = Database()
     health = Health(lambda: True, database.ask)

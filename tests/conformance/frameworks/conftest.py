@@ -6,45 +6,20 @@ import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import orjson
 import pytest
 import pytest_asyncio
+from served import CSS, Served
 
-from millions.directory import Directory, WebPlace
+from millions.directory import WebPlace
 from millions.sdk.assets import build
 from millions.testing import EmbeddedPostgres, directory_for, eventually
 from millions.testing.postgres import free_port
 
 HERE = Path(__file__).parent
 FRAMEWORKS = ("starlette", "fastapi", "litestar", "django")
-CSS = "body { background: url(dot.svg) }\n" + "/* padding */\n" * 100
-
-
-@dataclass(slots=True, kw_only=True)
-class Served:
-    """One framework's application, as it runs."""
-
-    framework: str
-    client: httpx.AsyncClient
-    private: str
-    log: Path
-    process: subprocess.Popen[bytes]
-    directory: Directory
-    lines_read: int = field(default=0)
-
-    def lines(self, **wanted: object) -> list[dict[str, object]]:
-        """The log's lines that hold all of `wanted`."""
-        read = self.log.read_bytes().splitlines()
-        found = [orjson.loads(each) for each in read if each.startswith(b"{")]
-        return [each for each in found if wanted.items() <= each.items()]
-
-    async def metrics(self) -> str:
-        async with httpx.AsyncClient() as client:
-            return (await client.get(f"http://{self.private}/metrics")).text
 
 
 @pytest.fixture(scope="session", params=FRAMEWORKS)

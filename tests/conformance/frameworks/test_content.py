@@ -7,8 +7,8 @@ import io
 import brotli
 import httpx
 import pytest
-from conftest import CSS, Served
 from PIL import Image
+from served import CSS, Served
 
 
 def picture(side: int = 8) -> bytes:

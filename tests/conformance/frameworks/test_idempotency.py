@@ -4,7 +4,7 @@ import asyncio
 import uuid
 
 import httpx
-from conftest import Served
+from served import Served
 
 
 def key() -> dict[str, str]:

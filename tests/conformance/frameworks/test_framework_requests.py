@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from conftest import Served
+from served import Served
 
 from millions.testing import eventually
 

@@ -7,6 +7,7 @@ next supervisor needs only to wait for its end. Never runs two of one unit at a 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import time
 from typing import TYPE_CHECKING
@@ -55,25 +56,23 @@ def begin(crew: Crew, name: str, spec: Unit, preparation: Preparation, *, why: s
         ),
     )
     command = ("/bin/sh", "-c", SCRIPT, str(marker(folder, preparation.key)), *preparation.command)
-    start = spawn.Launch(state=crew.state, spec=spec, number=number, output=output)
+    _launch(crew, spawn.Launch(state=crew.state, spec=spec, number=number, output=output), command)
+
+
+def _launch(crew: Crew, start: spawn.Launch, command: tuple[str, ...]) -> None:
+    """Start the command of the preparation that was recorded."""
+    name = start.spec.name
     try:
         identity = spawn.launch(start, command)
     except MillionsError as error:
         crew.ledger.change(name, preparing=None)
-        burial.blame(crew, name, spec.revision, words=str(error), grave=True)
+        burial.blame(crew, name, start.spec.revision, words=str(error), grave=True)
         return
     finally:
-        spawn.close(output)
+        spawn.close(start.output)
     running = crew.ledger.get(name).preparing
     if running is not None:
-        identified = PreparationRecord(
-            number=number,
-            spec=spec,
-            key=preparation.key,
-            since_s=running.since_s,
-            identity=identity,
-        )
-        crew.ledger.change(name, preparing=identified)
+        crew.ledger.change(name, preparing=dataclasses.replace(running, identity=identity))
         resume(crew, name)
 
 

@@ -43,6 +43,10 @@ TOO_LONG = (
 HEADERS_S = 20.0
 """A request's head must be complete this long after its first byte."""
 
+DISCARDED_S = 30.0
+"""What a client still sends of a request that was answered already (a body that was too large) is
+read and dropped for this long, so that it gets to see the answer."""
+
 CANCELLED_S = 2.0
 """What was cancelled gets this long to notice."""
 
@@ -70,8 +74,9 @@ class DrainingProtocol(HttpToolsProtocol):
     server_state: DrainState
     cycle: Any  # uvicorn calls it never None; it is, before the first request
     active_at_s = 0.0
-    _head_began_s = 0.0
+    _began_s = 0.0
     _head_bytes = 0
+    _in_body = False
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock: a client that connects must say something."""
@@ -80,29 +85,41 @@ class DrainingProtocol(HttpToolsProtocol):
         self._expect_within(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; bound the time that a half-received head may take."""
+        """Feed the parser; bound what is no request yet, and what is left of an answered one."""
         self.active_at_s = now_s = self.loop.time()
-        began_s = self._head_began_s = self._head_began_s or now_s
+        began_s = self._began_s = self._began_s or now_s
         super().data_received(data)
-        if self.idle() and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            self._unset_keepalive_if_required()
-            self._expect_within(max(0.0, began_s + HEADERS_S - now_s))
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self.transport.write(TOO_LONG)
-                self.transport.close()
+        if not self.idle() or self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        if self._in_body:
+            self._expect_within(max(0.0, began_s + DISCARDED_S - now_s))
+            return
+        self._expect_within(max(0.0, began_s + HEADERS_S - now_s))
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self.transport.write(TOO_LONG)
+            self.transport.close()
 
     def on_headers_complete(self) -> None:
         """Start answering; the last answer of this connection when draining."""
+        self._in_body = True
+        self._head_bytes = 0
         super().on_headers_complete()
         if self.server_state.draining:
             self.begin_drain()
 
+    def on_message_complete(self) -> None:
+        """Note that the next byte begins another request."""
+        self._in_body = False
+        self._began_s = 0.0
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
         """Note that the connection became idle now."""
-        self.active_at_s = self.loop.time()
-        self._head_began_s = 0.0
-        self._head_bytes = 0
+        self.active_at_s = self._began_s = self.loop.time()
+        if not self._in_body:
+            self._began_s = 0.0
         super().on_response_complete()
 
     def begin_drain(self) -> None:
@@ -187,7 +204,7 @@ class DrainingServer(Server):
                 connection.begin_drain()
             else:
                 connection.shutdown()  # a WebSocket: told that the service restarts
-        await asyncio.sleep(LOOK_S)  # what was accepted is a connection some turns of the loop later
+        await asyncio.sleep(LOOK_S)  # what was just accepted is a connection some turns later
         while self._busy() and not self.force_exit and loop.time() < began_s + self._in_flight_s:
             self._close_idle(began_s, loop.time())
             await asyncio.sleep(LOOK_S)

@@ -93,6 +93,8 @@ def hand_over(path: str, listener: socket.socket) -> None:
 async def drain(server: Server) -> None:
     """Answer on until every connection was idle for long enough."""
     loop = asyncio.get_running_loop()
+    for _ in range(8):  # what was accepted is a connection only some turns of the loop later
+        await asyncio.sleep(0)
     while server.connections:
         for each in tuple(server.connections):
             if loop.time() - each.active_s > IDLE_S and each.transport is not None:

@@ -71,21 +71,23 @@ async def test_what_a_dead_process_left_behind_is_gone_before_the_next_start(sta
     assert not processes.alive(orphan)
 
 
+FACTS = (
+    "import json, os, resource, sys\n"
+    "print(json.dumps({'event': 'facts', 'environ': dict(os.environ), 'cwd': os.getcwd(),"
+    " 'uid': os.geteuid(), 'groups': os.getgroups(), 'file': open('conf/x.conf').read(),"
+    " 'nofile': resource.getrlimit(resource.RLIMIT_NOFILE),"
+    " 'data': resource.getrlimit(resource.RLIMIT_DATA), 'umask': os.umask(0),"
+    " 'argv': open('/proc/self/cmdline').read()}), flush=True)\n" + SLEEPER
+)
+
+
 async def test_it_has_its_environment_folder_files_user_and_limits_and_nothing_else(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOT_FOR_UNITS", "of the shell")
-    code = (
-        "import json, os, resource, sys\n"
-        "print(json.dumps({'event': 'facts', 'environ': dict(os.environ), 'cwd': os.getcwd(),"
-        " 'uid': os.geteuid(), 'groups': os.getgroups(), 'file': open('conf/x.conf').read(),"
-        " 'nofile': resource.getrlimit(resource.RLIMIT_NOFILE),"
-        " 'data': resource.getrlimit(resource.RLIMIT_DATA), 'umask': os.umask(0),"
-        " 'argv': open('/proc/self/cmdline').read()}), flush=True)\n" + SLEEPER
-    )
     unit = script(
         "facts",
-        code,
+        FACTS,
         environment=(("RUN", "{run}"), ("DATA", "{data}")),
         secret_environment=(("TOKEN", "token"),),
         files=(File(path="conf/x.conf", content="folder={folder} {other}"),),

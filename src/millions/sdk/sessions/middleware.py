@@ -108,8 +108,15 @@ class SessionMiddleware:
         headers = [(bytes(name).lower(), bytes(value)) for name, value in start.get("headers", ())]
         headers.append((b"vary", b"Cookie"))
         if visit.cookie_due is not CookieDue.NOTHING:
-            headers = [*_private(headers), (b"set-cookie", self._sessions.cookie_header(visit))]
+            headers = [*_private(headers), (b"set-cookie", self._set_cookie(visit))]
         return {**start, "headers": headers}
+
+    def _set_cookie(self, visit: Visit) -> bytes:
+        """The header that this visit leaves with."""
+        if visit.cookie_due is CookieDue.TAKE or visit.session_id is None:
+            return self._sessions.cookie.taken()
+        lasts_s = int(self._sessions.lifetime.absolute_s)
+        return self._sessions.cookie.given(visit.session_id, lasts_s)
 
     async def _refusal(
         self, scope: Scope, receive: Receive, session_id: str

@@ -178,12 +178,6 @@ class Sessions:
             raise _not_open()
         return self._tokens
 
-    def cookie_header(self, visit: Visit) -> bytes:
-        """The Set-Cookie header that this visit leaves with."""
-        if visit.cookie_due is CookieDue.TAKE or visit.session_id is None:
-            return self.cookie.taken()
-        return self.cookie.given(visit.session_id, int(self.lifetime.absolute_s))
-
     async def keep(self, visit: Visit) -> None:
         """Store the session of `visit` if it changed, or was not renewed for long."""
         session = visit.session

@@ -88,54 +88,61 @@ async def sessions(store, clock, sessions_directory):
     await sessions.close()
 
 
-@pytest.fixture
-def site(sessions):  # one small page after the other
-    """An application with sessions, and `visitor()`, which makes a browser for it."""
+class Pages:
+    """One small page after the other."""
 
-    async def show(request):
-        session = await sessions.of(request)
+    def __init__(self, sessions):
+        self.sessions = sessions
+
+    async def show(self, request):
+        session = await self.sessions.of(request)
         return JSONResponse({"user": session.user, "data": dict(session)})
 
-    async def change(request):
-        session = await sessions.of(request)
+    async def change(self, request):
+        session = await self.sessions.of(request)
         session.update(request.query_params)
         return PlainTextResponse("ok")
 
-    async def login(request):
-        await sessions.login(request, request.query_params["user"])
+    async def login(self, request):
+        await self.sessions.login(request, request.query_params["user"])
         return PlainTextResponse("ok")
 
-    async def logout(request):
-        await sessions.logout(request)
+    async def logout(self, request):
+        await self.sessions.logout(request)
         return PlainTextResponse("ok", headers={"Cache-Control": "public, max-age=60"})
 
-    async def untouched(request):
+    async def untouched(self, request):  # noqa: ARG002  # the shape of a view
         return PlainTextResponse("ok")
 
-    async def form(request):
-        return PlainTextResponse(sessions.csrf_token(request))
+    async def form(self, request):
+        return PlainTextResponse(self.sessions.csrf_token(request))
 
-    async def submit(request):
+    async def submit(self, request):
         body = await request.body()
         return PlainTextResponse(f"{len(body)}:{hash(body)}")
 
-    async def socket(websocket):
-        session = await sessions.of(websocket)
+    async def socket(self, websocket):
+        session = await self.sessions.of(websocket)
         await websocket.accept()
         session["socket"] = "seen"
         await websocket.close()
 
+
+@pytest.fixture
+def site(sessions):
+    """An application with sessions, and `visitor()`, which makes a browser for it."""
+    pages = Pages(sessions)
     posts = ["GET", "POST", "PUT", "DELETE", "PATCH"]
     routes = [
-        Route("/", show),
-        Route("/change", change),
-        Route("/login", login),
-        Route("/logout", logout),
-        Route("/untouched", untouched),
-        Route("/form", form),
-        Route("/submit", submit, methods=posts),
-        Route("/hook/in", submit, methods=posts),
-        WebSocketRoute("/socket", socket),
+        Route("/", pages.show),
+        Route("/change", pages.change),
+        Route("/login", pages.login),
+        Route("/logout", pages.logout),
+        Route("/untouched", pages.untouched),
+        Route("/form", pages.form),
+        Route("/submit", pages.submit, methods=posts),
+        Route("/hook/in", pages.submit, methods=posts),
+        WebSocketRoute("/socket", pages.socket),
     ]
     app = sessions.wrap(
         Starlette(routes=routes),

@@ -75,8 +75,10 @@ async def test_a_task_starts_in_another_process_long_before_a_poll(process, anot
 
 
 async def test_a_hint_that_is_lost_is_made_good_by_a_poll(process):
-    process.recorder()
+    record = process.recorder()
     async with process.tasks.worker():
+        await record.enqueue("first")
+        await process.nothing_left()
         await process.db.pool().execute(
             "INSERT INTO millions.tasks (queue, name, arguments)"
             " VALUES ('default', 'record', '[1,[7]]')"

@@ -118,6 +118,34 @@ async def test_a_worker_outlives_its_connection_and_runs_nothing_twice(process):
     assert await process.tasks.dead() == []
 
 
+async def test_what_ran_while_the_connection_broke_is_acknowledged_afterwards(process):
+    @process.tasks.task(name="cutting")
+    async def cutting():
+        process.ran["cutting"] += 1
+        await cut(process)
+
+    await cutting.enqueue()
+    async with process.tasks.worker():
+        await process.nothing_left()
+    assert process.ran == {"cutting": 1}
+
+
+async def test_a_claim_whose_answer_was_lost_runs_after_all(process):
+    record = process.recorder()
+    async with process.tasks.worker() as worker:
+        await process.db.pool().execute(
+            "INSERT INTO millions.tasks (queue, name, arguments, state, attempt, worker)"
+            " SELECT 'default', 'record', '[1,[7]]', 2, 1, id FROM millions.task_workers"
+        )
+        await record.enqueue("other")
+        await eventually(lambda: process.ran["other"] == 1)
+        assert process.ran[7] == 0
+        await cut(process)
+        await process.nothing_left()
+        assert worker.connected
+    assert process.ran == {"other": 1, 7: 1}
+
+
 async def test_a_worker_comes_back_as_itself_when_its_connection_breaks(process):
     process.recorder()
     numbers = "SELECT id FROM millions.task_workers"
@@ -169,7 +197,7 @@ async def test_a_task_that_kills_every_worker_becomes_a_dead_letter(process):
 async def test_a_worker_that_is_silent_for_its_lease_loses_its_tasks(process, another_process):
     """Its connection lives, but it says nothing: a blocked loop, a machine that vanished."""
     other = await another_process()
-    began, finish = asyncio.Event(), asyncio.Event()
+    began, finish, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
     errors = []
 
     @process.tasks.task(name="record")
@@ -186,7 +214,11 @@ async def test_a_worker_that_is_silent_for_its_lease_loses_its_tasks(process, an
         except TaskError as error:
             errors.append(error)
 
-    other.recorder()
+    @other.tasks.task(name="record")
+    async def record(value):
+        other.ran[value] += 1
+        await over.wait()
+
     async with process.tasks.worker() as worker:
         await frozen.enqueue("a")
         await began.wait()
@@ -196,11 +228,12 @@ async def test_a_worker_that_is_silent_for_its_lease_loses_its_tasks(process, an
         )
         async with other.tasks.worker():
             await eventually(lambda: other.ran["a"] == 1)
-            await other.nothing_left()
             worker._beat_at_s = 0.0
             worker.look_again()
             finish.set()
             await eventually(lambda: errors)
+            over.set()
+            await other.nothing_left()
 
             async def two():
                 return (await process.tasks.statistics()).workers == 2

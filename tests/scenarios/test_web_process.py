@@ -271,3 +271,38 @@ async def test_what_is_not_http_is_refused_and_harms_nobody(
     assert answer.startswith(b"HTTP/1.1 400 ")
     writer.close()
     await process.ready()
+
+
+async def test_a_client_that_goes_on_sending_gets_to_see_that_it_was_refused(
+    folder: Path, started: list[Process]
+) -> None:
+    process = Process(folder)
+    started.append(process)
+    await process.ready()
+    length = 200 * 1024 * 1024
+    reader, writer = await asyncio.open_connection(HOST, process.port)
+    writer.write(b"POST /enqueue HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % length)
+    sent = 0
+    while sent < 8 * 1024 * 1024:
+        writer.write(b"a" * 65536)
+        await writer.drain()
+        sent += 65536
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert head.startswith(b"HTTP/1.1 413 ")
+    writer.close()
+
+
+async def test_an_answered_upload_leaves_its_connection_usable(
+    folder: Path, started: list[Process]
+) -> None:
+    process = Process(folder)
+    started.append(process)
+    await process.ready()
+    kept = Connection(HOST, process.port)
+    body = b"a" * (65 * 1024 * 1024)
+    refused = await kept.ask(
+        b"POST /enqueue HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    )
+    assert refused.status == 413
+    assert (await kept.ask(get("/counted?name=none")(0))).body == b"0"
+    await kept.close()

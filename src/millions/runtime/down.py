@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from millions.errors import MachineError, StateError
 from millions.model import StopStep
-from millions.runtime import belonging, codec, desired, processes, supervisor
+from millions.runtime import belonging, codec, desired, preparing, processes, supervisor
 from millions.runtime.collect import Collector
 from millions.runtime.desired import Desired
 from millions.runtime.journals import LIMIT_MIB, MIB
@@ -194,14 +194,15 @@ def _settle(state: StateFolder, consent: tuple[str, ...]) -> None:
     state.status.unlink(missing_ok=True)
     for folder in state.units.iterdir() if state.units.is_dir() else ():
         _finish_log(folder)
-    for record in _records(state):
-        (state.unit(record.name) / RECORD).unlink(missing_ok=True)
+        (folder / RECORD).unlink(missing_ok=True)
     if state.run.is_dir():
         for path in state.run.iterdir():
             if not path.is_dir():
                 path.unlink(missing_ok=True)
     for name in consent:
         shutil.rmtree(state.unit(name), ignore_errors=True)
+    if consent and state.units.is_dir():
+        preparing.forget_all(state)
 
 
 def _finish_log(folder: Path) -> None:

@@ -87,6 +87,7 @@ def erase(crew: Crew, name: str) -> None:
     """Erase the folder of a unit, with its data and its log."""
     crew.journals.close(name)
     crew.ledger.drop(name)
+    preparing.forget_all(crew.state)
     crew.spawn_task(asyncio.to_thread(shutil.rmtree, crew.state.unit(name), ignore_errors=True))
 
 

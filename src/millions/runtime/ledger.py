@@ -31,6 +31,8 @@ class Ledger:
         """Read every record (blocking). Raise StateError for one that cannot be read."""
         for folder in sorted(self._state.units.iterdir()):
             record = codec.read(UnitRecord, folder / RECORD, try_=TRY)
+            if record is None and (folder / "data").is_dir():
+                record = UnitRecord(name=folder.name)  # told about, so that it can be erased
             if record is not None:
                 self._records[record.name] = record
 

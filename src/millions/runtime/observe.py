@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 def observe(state: StateFolder, ledger: Ledger, wanted: tuple[Unit, ...]) -> Observed:
     """What runs now (a few system calls a unit)."""
     specs = {unit.name: unit for unit in wanted}
+    names = sorted({record.name for record in ledger.records()} | specs.keys())
     return Observed(
         now_s=time.time(),
-        units=tuple(_seen(state, record, specs.get(record.name)) for record in ledger.records()),
+        units=tuple(_seen(state, ledger.get(name), specs.get(name)) for name in names),
     )
 
 

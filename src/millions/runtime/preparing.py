@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from millions.model import Preparation, Unit
     from millions.runtime.crew import Crew
+    from millions.runtime.state import StateFolder
 
 SCRIPT = '"$@" && : > "$0"'
 """Run by /bin/sh: the command, then the mark."""
@@ -30,6 +32,12 @@ SCRIPT = '"$@" && : > "$0"'
 def marker(folder: Path, key: str) -> Path:
     """The file that says that the preparation with this key has succeeded for the unit."""
     return folder / "prepared" / hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def forget_all(state: StateFolder) -> None:
+    """Forget what was prepared (blocking): it may have been prepared in data that is erased."""
+    for folder in state.units.iterdir():
+        shutil.rmtree(folder / "prepared", ignore_errors=True)
 
 
 def begin(crew: Crew, name: str, spec: Unit, preparation: Preparation, *, why: str) -> None:

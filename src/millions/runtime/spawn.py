@@ -13,6 +13,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 LISTEN_DESCRIPTOR = 3
 """Where a unit finds its listening socket, as with systemd's socket activation."""
+
+TELLTALE = "sqlalchemy"
+"""A package that every application has, and whose compilation takes longest."""
 
 _OPEN_MAX = 64
 _KIB_PER_MIB = 1024
@@ -97,12 +101,13 @@ def environment(start: Launch, *, listens: bool = False) -> dict[str, str]:
         "HOME": folder,
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPYCACHEPREFIX": str(state.bytecode),
         belonging.STACK: state.name,
         belonging.DIRECTORY: str(state.directory),
         belonging.UNIT: spec.name,
         belonging.START: str(start.number),
     }
+    if not _compiled():
+        known["PYTHONPYCACHEPREFIX"] = str(state.bytecode)
     if state.account is not None:
         known["USER"] = known["LOGNAME"] = state.account.name
     known |= {name: _filled(value, places) for name, value in spec.environment}
@@ -114,6 +119,16 @@ def environment(start: Launch, *, listens: bool = False) -> dict[str, str]:
     for name, secret in spec.secret_environment:
         known[name] = (state.secrets / secret).read_text(encoding="utf-8").strip()
     return known
+
+
+def _compiled() -> bool:
+    """Whether the packages of this Python lie compiled beside their sources, as pip leaves them.
+
+    Where they do not (uv, --no-compile), a unit that may not write there would compile them at
+    each start, so it gets a folder for that.
+    """
+    found = find_spec(TELLTALE)
+    return found is not None and found.cached is not None and Path(found.cached).exists()
 
 
 def _places(start: Launch) -> dict[str, str]:

@@ -55,21 +55,21 @@ class Coherence:
 
     async def prepare(self, session: Session, names: frozenset[str]) -> None:
         """Make `names` pending and announce them inside the transaction, before its COMMIT."""
+        self._begin(names)  # first: what is raised below ends in `aborted`, which ends this
         for name in names:
             check_name(name)
-        self._begin(names)
-        session.after_commit(lambda: self._end(names))
-        session.after_rollback(lambda: self._end(names))
         connection = cast("Connection", session.sync_session.bind)
         raw = cast("asyncpg.Connection[Any]", connection.connection.driver_connection)
         await raw.execute(announcing.SQL, CHANNEL, announcing.payloads(self._sender, names))
 
     def committed(self, names: frozenset[str]) -> None:
         """Forget what was read before this commit, or while it was under way."""
+        self._end(names)
         self.forget(names)
 
     def aborted(self, names: frozenset[str], *, unknown: bool) -> None:
         """Show again what was put aside; forget it when the commit may have happened."""
+        self._end(names)
         if not unknown:
             self._memory.put_back(names, self.pending)
             return

@@ -204,7 +204,7 @@ class DrainingServer(Server):
                 connection.begin_drain()
             else:
                 connection.shutdown()  # a WebSocket: told that the service restarts
-        await asyncio.sleep(LOOK_S)  # what was just accepted is a connection some turns later
+        await asyncio.sleep(LOOK_S)  # what was accepted becomes one some turns later
         while self._busy() and not self.force_exit and loop.time() < began_s + self._in_flight_s:
             self._close_idle(began_s, loop.time())
             await asyncio.sleep(LOOK_S)

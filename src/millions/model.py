@@ -130,7 +130,7 @@ class Unit:
                 self.files,
                 self.address,
                 self.public,
-                self.prepare,
+                tuple((each.name, each.command, each.key) for each in self.prepare),
                 self.release,
                 self.limits,
                 self.holds_data,

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
+import psutil
 import pytest
 
 from millions.testing import EmbeddedPostgres, directory_for, eventually
-from millions.testing.load import Answer, Connection
+from millions.testing.load import Answer, Connection, Load
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
@@ -209,3 +210,29 @@ def _locked(site: Site) -> bool:
         database=site.name,
     )
     return int(found) > 0
+
+
+async def test_handovers_of_the_whole_process_fail_no_write(site: Site) -> None:
+    def order(number: int) -> bytes:
+        content = orjson.dumps({"user": f"user-{number % 50}", "what": f"n{number}"})
+        head = f"POST /orders HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n"
+        return head.encode() + content
+
+    process = site.start()
+    await site.insist("warm")
+    async with Load(HOST, site.port, order, clients=12, fresh=4, expect=(201,)) as load:
+        for _ in range(2):
+            successor = site.start()
+            await eventually(lambda pid=successor.pid: _serves(pid, site.port), within_s=20)
+            process.send_signal(signal.SIGTERM)
+            await eventually(lambda process=process: process.poll() is not None, within_s=20)
+            assert process.returncode == 0
+            process = successor
+    assert load.report.failed == 0, load.report.failures
+    assert sum(site.stored().values()) == load.report.sent + 1
+
+
+def _serves(pid: int, port: int) -> bool:
+    """Whether a process has taken connections from the listening socket."""
+    found = psutil.Process(pid).net_connections("tcp")
+    return any(each.laddr.port == port and each.raddr for each in found)

@@ -138,6 +138,41 @@ async def test_while_a_commit_is_under_way_hits_and_fills_go_to_the_loader(proce
     assert here.cache.statistics().pending == 0
 
 
+async def test_a_load_that_lands_while_a_commit_is_under_way_is_not_stored(process, put):
+    here = await process()
+    async with here.database.write(KEY) as s:
+        await put(s, "a", 1)
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        value = await here.database.pool().fetchval("SELECT value FROM things WHERE name = 'a'")
+        read.set()
+        await go_on.wait()
+        return value
+
+    asking = asyncio.create_task(here.cache.load("thing:a", slow))
+    await read.wait()
+    kept = []
+
+    class Watcher:
+        """Lets the load land after the cache has been told, and before COMMIT is sent."""
+
+        async def prepare(self, session, names):  # noqa: ARG002  # the protocol's own
+            go_on.set()
+            kept.extend([await asking, await here.cache.get("thing:a")])
+
+        def committed(self, names):
+            pass
+
+        def aborted(self, names, *, unknown):
+            pass
+
+    here.database.watch_commits(Watcher())
+    async with here.database.write(KEY) as s:
+        await put(s, "a", 2)
+    assert kept == [1, None]
+
+
 async def test_two_commits_of_one_name_keep_it_pending_until_both_are_known(process):
     here = await process()
     coherence = here.cache._coherence

@@ -20,7 +20,7 @@ from millions.sdk.idempotency import HEADER as KEY_HEADER
 from millions.sdk.idempotency import UNSAFE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -36,8 +36,9 @@ health = Health(nouns.is_open, _database_answers)
 class Millions:
     """Wrap an ASGI application: `app = Millions(FastAPI())`.
 
-    `csrf=False` leaves forms unprotected; `sessions=False` takes sessions out; `access_log=False`
-    writes no line for each request; `run_tasks` overrides the directory's choice.
+    `csrf=False` leaves forms unprotected, `csrf_exempt` those below some paths (webhooks);
+    `trusted_origins` count as this site. `sessions=False` takes sessions out, `access_log=False`
+    writes no line for each request, `run_tasks` overrides the directory's choice.
     """
 
     def __init__(
@@ -45,13 +46,19 @@ class Millions:
         app: App,
         *,
         csrf: bool = True,
+        csrf_exempt: Sequence[str] = (),
+        trusted_origins: Sequence[str] = (),
         sessions: bool = True,
         access_log: bool = True,
         run_tasks: bool | None = None,
     ) -> None:
         name_routes(app)
         self.app = app
-        self._inner: App = nouns.sessions.wrap(app, csrf=csrf) if sessions else app
+        self._inner: App = app
+        if sessions:
+            self._inner = nouns.sessions.wrap(
+                app, csrf=csrf, csrf_exempt=csrf_exempt, trusted_origins=trusted_origins
+            )
         self._access_log = access_log
         self._run_tasks = run_tasks
         self._identities = requests.Identities()

@@ -210,3 +210,14 @@ async def test_a_websocket_reaches_the_application_with_an_id(millions_nouns: An
     await Millions(app)(scope, receive, send)
     assert seen == ["socket-id-1"]
     assert sent == [{"type": "websocket.accept"}]
+
+
+async def test_a_webhook_may_be_exempt_from_csrf_and_nothing_else_is(millions_nouns: Any) -> None:
+    given = millions_nouns.sessions.cookie.given("somebody", 60).decode().partition(";")[0]
+    form = {"cookie": given, "content_type": "application/x-www-form-urlencoded"}
+    guarded = Client(Millions(answering(b"done")))
+    await guarded.ask(b"a=1", **form)
+    assert guarded.status == 403
+    exempt = Client(Millions(answering(b"done"), csrf_exempt=["/x"]))
+    await exempt.ask(b"a=1", **form)
+    assert exempt.status == 200

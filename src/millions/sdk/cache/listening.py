@@ -69,6 +69,7 @@ class Listening:
 
     async def open(self) -> None:
         """Begin; return once connected, or after `CONNECT_LIMIT_S`, deaf and still trying."""
+        self._connected = asyncio.Event()  # of this event loop, which may be another one
         self._task = asyncio.create_task(self._run(), name="cache listening")
         try:
             await asyncio.wait_for(self._connected.wait(), CONNECT_LIMIT_S)

@@ -1,14 +1,16 @@
 """Values: what may be cached, how large it is, and how each caller gets a copy of its own.
 
 A value that nothing can change (text, numbers, tuples and frozen dataclasses of such) is shared by
-all callers at no cost. A flat dict, list or set is copied, anything deeper is kept as a pickle and
-built anew for each caller, so that no caller can change what the next one gets. It never accepts
-what a cache server could not hold later (ORM objects, open files, functions).
+all callers at no cost. A flat dict, list or set, and a list of flat dicts, is copied; anything
+deeper is kept as bytes and built anew for each caller, so that no caller can change what the next
+one gets. It never accepts what a cache server could not hold later (ORM objects, functions), and
+the bytes never leave the process.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import marshal
 import pickle
 import sys
 from datetime import date, datetime, time, timedelta, timezone
@@ -52,14 +54,17 @@ def freeze(value: Any) -> Frozen:
     shared, size_bytes = _weigh(value, 0)
     if shared:
         return Frozen(kept=value, thaw=None, size_bytes=size_bytes)
-    if value.__class__ in _COPIES and all(each.__class__ in _ATOMS for each in _parts(value)):
-        copy = _COPIES[value.__class__]
+    copy = _copy_of(value)
+    if copy is not None:
         return Frozen(kept=copy(value), thaw=copy, size_bytes=size_bytes)
+    if _is_built_in(value):
+        kept = marshal.dumps(value)
+        return Frozen(kept=kept, thaw=marshal.loads, size_bytes=sys.getsizeof(kept))
     try:
-        pickled = pickle.dumps(value, _PICKLE_PROTOCOL)
+        kept = pickle.dumps(value, _PICKLE_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise _refusal(value, str(error)) from error
-    return Frozen(kept=pickled, thaw=pickle.loads, size_bytes=sys.getsizeof(pickled))
+    return Frozen(kept=kept, thaw=pickle.loads, size_bytes=sys.getsizeof(kept))
 
 
 _COPIES: dict[type, Callable[[Any], Any]] = {
@@ -68,6 +73,35 @@ _COPIES: dict[type, Callable[[Any], Any]] = {
     set: set[Any].copy,
     bytearray: bytearray.copy,
 }
+
+
+def _copy_of(value: Any) -> Callable[[Any], Any] | None:
+    """The function that copies all of `value` that can be changed; None when it lies deeper."""
+    if value.__class__ not in _COPIES:
+        return None
+    if all(_weigh(part, 1)[0] for part in _parts(value)):
+        return _COPIES[value.__class__]
+    if value.__class__ is list and all(_copy_of(row) is _COPIES[dict] for row in value):
+        return _rows
+    return None
+
+
+def _rows(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """Copy a list of flat dicts."""
+    return [row.copy() for row in rows]
+
+
+def _is_built_in(value: Any) -> bool:
+    """Whether `marshal` brings it back as it is: it is quicker than `pickle`, and knows less."""
+    if value.__class__ is dict:
+        return all(map(_is_built_in, value)) and all(map(_is_built_in, value.values()))
+    if value.__class__ in _CONTAINERS:
+        return all(map(_is_built_in, value))
+    return value.__class__ in _SCALARS
+
+
+_CONTAINERS = frozenset({tuple, list, set, frozenset})
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def _parts(value: Any) -> Iterable[Any]:

@@ -2,10 +2,13 @@
 
 Never follows a symbolic link that a unit's own user could have planted: whole paths below a folder
 which that user may write are opened one step at a time.
+
+Source: rename(2), RENAME_EXCHANGE in renameat2(2).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 from pathlib import Path
@@ -14,6 +17,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from millions.runtime.account import Account
 
+ROOM_BYTES = 16 * 1024
+"""Files that are exchanged grow in steps of this size."""
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_RENAMEAT2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -59,6 +67,27 @@ def write_at(
         os.fsync(folder)
 
 
+def exchange(path: Path, content: str) -> None:
+    """Write `content` to `path` atomically in room that it holds already (blocking).
+
+    There are two files of one size, padded with blanks, which change places: so what was said last
+    can be replaced when the disk is full. The first write needs room, and longer content does.
+    """
+    data = content.encode()
+    size = max(-(-len(data) // ROOM_BYTES) * ROOM_BYTES, _size(path))
+    spare = path.with_name(f".{path.name}.spare")
+    file = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(file, 0, size)
+        _fill(file, data.ljust(size))
+        os.ftruncate(file, size)
+    finally:
+        os.close(file)
+    if _exchange(spare, path):
+        return
+    spare.rename(path)
+
+
 def write_below(root: Path, name: str, content: str, *, mode: int, owner: Account | None) -> None:
     """Write the file `name` (a relative path) below `root`, making folders, following no link."""
     parts = Path(name).parts
@@ -88,6 +117,21 @@ def make_folder(path: Path, *, mode: int = 0o700, owner: Account | None = None) 
     finally:
         os.close(folder)
     return path
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _exchange(one: Path, two: Path) -> bool:
+    """Let two files change places; False where one is missing or the system cannot do that."""
+    if _RENAMEAT2 is None or not two.exists():
+        return False
+    names = (os.fsencode(one), os.fsencode(two))
+    return bool(_RENAMEAT2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
 
 
 def _step(folder: int, name: str, owner: Account | None) -> int:

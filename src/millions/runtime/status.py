@@ -5,7 +5,6 @@ Never needed by anything that runs: it is made anew from what is observed.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,12 +79,8 @@ def read(path: Path) -> Status | None:
 
 
 def write(path: Path, status: Status) -> None:
-    """Write the document at `path` atomically (blocking), without waiting for the disk.
+    """Write the document at `path` atomically (blocking), also on a full disk.
 
-    After a crash of the machine nothing of it would be true any more.
+    It does not wait for the disk: after a crash of the machine nothing of it would be true.
     """
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        files.write_at(folder, path.name, status.text(), durable=False)
-    finally:
-        os.close(folder)
+    files.exchange(path, status.text())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import struct
 import subprocess
 import sys
 import time
@@ -25,7 +26,13 @@ START_WAIT_S = 20.0
 """How long a supervisor may take to hold the lock: a fraction of a second, on a loaded machine
 several."""
 
+ATTEMPTS_MAX = 3
+"""Another supervisor may begin, or end, while we start one."""
+
 _READY = b"ready "
+
+_LOCK = struct.Struct("hhqqi4x")
+"""struct flock: type, whence, start, length, pid; the lock is on the whole file."""
 
 
 def running(state: StateFolder) -> int | None:
@@ -35,12 +42,9 @@ def running(state: StateFolder) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _holder(lock)
+        return _holder(lock) if _is_held(lock) else None
     finally:
         os.close(lock)
-    return None
 
 
 def ensure(state: StateFolder) -> int:
@@ -49,8 +53,7 @@ def ensure(state: StateFolder) -> int:
     Raise what kept it from starting: StateError for damaged state, MachineError for the machine.
     """
     deadline = time.monotonic() + START_WAIT_S
-    said = ""
-    while time.monotonic() < deadline:
+    for _attempt in range(ATTEMPTS_MAX):
         pid = running(state)
         if pid is not None:
             return pid
@@ -61,7 +64,7 @@ def ensure(state: StateFolder) -> int:
             raise _error(said)
     raise StateError(
         cannot=f"start a supervisor for {state.name}",
-        because=f"it did not answer within {START_WAIT_S:g} s",
+        because=f"it ended at once, or said nothing within {START_WAIT_S:g} s",
         try_=f"look at {state.supervisor_log}",
     )
 
@@ -78,7 +81,10 @@ def main(arguments: list[str]) -> int:
         lock = take(state)
         if lock is None:
             return 0
-        _supervise(state, answer)
+        try:
+            _supervise(state, answer)
+        finally:
+            os.close(lock)  # before anything is said: who hears it may begin another one
     except MillionsError as error:
         sys.stderr.write(f"{error}\n")
         if answer is not None:
@@ -116,13 +122,20 @@ def take(state: StateFolder) -> int | None:
     """Take the supervisor's lock, until it is closed; None when somebody else holds it."""
     lock = os.open(state.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.fcntl(lock, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
     except BlockingIOError:
         os.close(lock)
         return None
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _is_held(lock: int) -> bool:
+    """Whether somebody holds the lock; asking does not take it, so no supervisor is kept out."""
+    asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    answer: bytes = fcntl.fcntl(lock, fcntl.F_OFD_GETLK, asked)
+    return bool(_LOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 
 def _holder(lock: int) -> int | None:
@@ -153,7 +166,11 @@ def _start(state: StateFolder, deadline: float) -> str:
             start_new_session=True,
         )
         os.close(writer)
-        starter.wait(timeout=max(0.1, deadline - time.monotonic()))
+        try:
+            starter.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            starter.kill()
+            starter.wait()
         select.select([answers], [], [], max(0.0, deadline - time.monotonic()))
         return answers.read1(4096).decode() if select.select([answers], [], [], 0)[0] else ""
 

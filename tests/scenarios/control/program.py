@@ -1,7 +1,7 @@
 """A small web server that keeps the rules of a unit: inherited socket, handover, drain, readiness.
 
 Only the standard library, so that the supervisor is tried without the SDK. Every answer is logged
-with its number before it is sent.
+with its number before it is sent, but not by version "quiet".
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Connection(asyncio.Protocol):
             status, body = ("200 OK", "ready") if server.ready else ("503 Wait", "not ready")
         else:
             server.answered += 1
-            say(f"answer {os.getpid()} {server.answered}")
+            if server.version != "quiet":
+                say(f"answer {os.getpid()} {server.answered}")
             status, body = "200 OK", server.version
         last = server.draining or b"connection: close" in head.lower()
         close = "Connection: close\r\n" if last else ""

@@ -20,6 +20,7 @@ from millions.sdk.store.codec import (
     decoded,
     encoded,
 )
+from millions.sdk.store.counting import Counting
 from millions.sdk.store.rows import PoolSource, Rows
 from millions.sdk.store.sorted_lists import Scored, SortedList
 from millions.sdk.store.sweeping import Sweeping
@@ -105,6 +106,7 @@ class Store:
 
     def __init__(self, database: PoolSource) -> None:
         self._rows = Rows(database)
+        self._counting = Counting(self._increment_alone)
         self._is_open = False
         self.sweeping = Sweeping(database)
 
@@ -120,8 +122,9 @@ class Store:
         self.sweeping.start()
 
     async def close(self) -> None:
-        """Stop sweeping."""
+        """Stop sweeping and counting."""
         self._is_open = False
+        await self._counting.close()
         await self.sweeping.stop()
 
     async def get(self, key: str) -> Document | None:
@@ -186,14 +189,12 @@ class Store:
 
         `ttl_s` runs from the increment that made the counter: a window that does not slide.
         """
-        rows = await self._run(
-            _INCREMENT,
-            checked_key(key),
-            checked_count(by),
-            checked_ttl(ttl_s),
-            session=session,
-            harmless=False,
-        )
+        checked_key(key)
+        checked_count(by)
+        checked_ttl(ttl_s)
+        if session is None:
+            return await self._counting.increment(key, by, ttl_s)
+        rows = await self._run(_INCREMENT, key, by, ttl_s, session=session)
         return int(rows[0]["value"])
 
     async def count(self, key: str) -> int:
@@ -240,6 +241,10 @@ class Store:
     ) -> Sequence[asyncpg.Record]:
         self._check_open()
         return await self._rows.run(sql, *arguments, session=session, harmless=harmless)
+
+    async def _increment_alone(self, key: str, by: int, ttl_s: float | None) -> int:
+        rows = await self._run(_INCREMENT, key, by, ttl_s, harmless=False)
+        return int(rows[0]["value"])
 
     async def _conflict(
         self, deed: str, key: str, if_version: int | None, session: Session | None

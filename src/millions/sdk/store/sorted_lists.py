@@ -24,14 +24,18 @@ RANGE_MAX = 1000
 """The longest page; a longer list is read page by page."""
 
 KEYS_PER_STATEMENT = 2000
-"""A statement over this many lists took about 60 ms here; more go into further statements."""
+"""A statement over this many lists took 60 ms here, 100 to 180 ms with what it trims (two busy
+cores, fsync on); more lists go into further statements."""
 
 TRIM_ONE_IN = 16
 """Adding to a list trims it this often, by chance: it is then about this much longer than it
 is told to be, and adding costs a sixteenth of looking for the end of the list."""
 
 TRIM_BATCH = 1000
-"""Members that one statement removes from one list."""
+"""Members that one statement of `trim` removes."""
+
+TRIM_WITH_ADD = 100
+"""Members that adding removes from one list at most: several times what it adds between trims."""
 
 TRIM_BATCHES_MAX = 10_000
 
@@ -76,7 +80,7 @@ SELECT key, $2, $3 FROM unnest($1::text[]) AS given (key)
 """  # noqa: S608  # constants
 
 _ADD_TO_MANY_AND_TRIM = f"WITH added AS ({_ADD_TO_MANY}) " + _TRIM.format(
-    keys="$4", spared="$2", keep="$5", batch=TRIM_BATCH, lock=_TRIM_LOCK
+    keys="$4", spared="$2", keep="$5", batch=TRIM_WITH_ADD, lock=_TRIM_LOCK
 )
 
 _REMOVE = (

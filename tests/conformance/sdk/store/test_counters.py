@@ -24,6 +24,44 @@ async def test_no_increment_is_lost_among_many(store):
     assert sorted(answers) == list(range(1, 201))
 
 
+async def test_those_who_count_together_get_the_count_after_their_own_step(store):
+    steps = [3, -1, 10, 0, 5] * 10
+    answers = await asyncio.gather(*(store.increment("score", by=by) for by in steps))
+    count, expected = 0, []
+    for by in steps:
+        count += by
+        expected.append(count)
+    assert answers == expected
+    assert await store.count("score") == count
+
+
+async def test_one_who_gives_up_counting_takes_nobody_along(store):
+    counting = [asyncio.create_task(store.increment("views")) for _ in range(20)]
+    await asyncio.sleep(0)
+    for task in counting[::2]:
+        task.cancel()
+    answers = await asyncio.gather(*counting, return_exceptions=True)
+    counted = [answer for answer in answers if isinstance(answer, int)]
+    assert len(counted) == 10
+    assert len(set(counted)) == 10
+    assert 10 <= await store.count("views") <= 20
+    assert await store.increment("views") == await store.count("views")
+
+
+async def test_a_step_too_far_among_others_fails_alone(store):
+    steps = [1, 2**63 - 1, 1, 1]
+    answers = await asyncio.gather(
+        *(store.increment("views", by=by) for by in steps), return_exceptions=True
+    )
+    assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [
+        1,
+        SdkError,
+        2,
+        3,
+    ]
+    assert await store.count("views") == 3
+
+
 async def test_the_window_of_a_counter_does_not_slide(store):
     await store.increment("tries", ttl_s=0.3)
 

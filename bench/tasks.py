@@ -80,8 +80,8 @@ def sides(peers: Path, rounds: int) -> list[Side]:
 
     celery = ["-A", "celery_peer", "worker", "-l", "ERROR", "--without-gossip", "--without-mingle"]
     return [
-        ours("Millions", "async", 40_000, 16),
-        ours("Millions, in threads", "threads", 20_000, 16),
+        ours("Millions", "async", 100_000, 16),
+        ours("Millions, in threads", "threads", 40_000, 16),
         ours("Millions, completing in a transaction", "completing", 5_000, 16),
         peer("Dramatiq (1 thread)", "redis", 9_000, "dramatiq_peer", *_dramatiq(1)),
         peer("Dramatiq (8 threads)", "redis", 9_000, "dramatiq_peer", *_dramatiq(8)),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from millions.directory import Directory
     from millions.sdk.database import Database
     from millions.sdk.session import Session
+    from millions.sdk.tasks.wake import Wake
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,11 +36,11 @@ CONCURRENCY_MAX = 10_000
 class Tasks:
     """The noun. Made without I/O; tasks may be declared before it is open."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, wake: Wake | None = None) -> None:
         self._db = db
         self._directory: Directory | None = None
         self._registry = Registry()
-        self._wake = PostgresWake(db.pool)
+        self._wake: Wake = wake if wake is not None else PostgresWake(db.pool)
         self._outbox = Outbox(db.pool, self._wake)
 
     async def open(self, directory: Directory) -> None:

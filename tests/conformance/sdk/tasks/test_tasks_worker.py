@@ -194,34 +194,43 @@ async def test_a_task_that_kills_every_worker_becomes_a_dead_letter(process):
     assert process.ran == {"innocent": 1}
 
 
-async def test_a_worker_that_is_silent_for_its_lease_loses_its_tasks(process, another_process):
-    """Its connection lives, but it says nothing: a blocked loop, a machine that vanished."""
-    other = await another_process()
-    began, finish, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    errors = []
+class Frozen:
+    """A task that goes on whatever happens to its worker, and then completes."""
 
-    @process.tasks.task(name="record")
-    async def frozen(value):
-        began.set()
-        while not finish.is_set():
+    def __init__(self, process):
+        self.began, self.finish, self.errors = asyncio.Event(), asyncio.Event(), []
+        self.process = process
+        self.task = process.tasks.task(name="record")(self.run)
+
+    async def run(self, _value):
+        self.began.set()
+        while not self.finish.is_set():
             try:
-                await finish.wait()
+                await self.finish.wait()
             except asyncio.CancelledError:
                 continue
         try:
-            async with process.db.write(USER) as s:
-                await process.tasks.current().complete_in(s)
+            async with self.process.db.write(USER) as s:
+                await self.process.tasks.current().complete_in(s)
         except TaskError as error:
-            errors.append(error)
+            self.errors.append(error)
+
+
+async def test_a_worker_that_is_silent_for_its_lease_loses_its_tasks(process, another_process):
+    """Its connection lives, but it says nothing: a blocked loop, a machine that vanished."""
+    other, frozen, over = await another_process(), Frozen(process), asyncio.Event()
 
     @other.tasks.task(name="record")
     async def record(value):
         other.ran[value] += 1
         await over.wait()
 
+    async def two_workers():
+        return (await process.tasks.statistics()).workers == 2
+
     async with process.tasks.worker() as worker:
-        await frozen.enqueue("a")
-        await began.wait()
+        await frozen.task.enqueue("a")
+        await frozen.began.wait()
         worker._beat_at_s = float("inf")  # it falls silent
         await process.db.pool().execute(
             "UPDATE millions.task_workers SET seen_at = now() - interval '31 seconds'"
@@ -230,15 +239,11 @@ async def test_a_worker_that_is_silent_for_its_lease_loses_its_tasks(process, an
             await eventually(lambda: other.ran["a"] == 1)
             worker._beat_at_s = 0.0
             worker.look_again()
-            finish.set()
-            await eventually(lambda: errors)
+            frozen.finish.set()
+            await eventually(lambda: frozen.errors)
             over.set()
             await other.nothing_left()
-
-            async def two():
-                return (await process.tasks.statistics()).workers == 2
-
-            await eventually(two)
+            await eventually(two_workers)
     assert other.ran == {"a": 1}
 
 

@@ -13,6 +13,7 @@ from millions.testing.fixtures import (
     millions_postgres,
     millions_prepare,
     millions_template,
+    millions_templates,
 )
 from millions.testing.postgres import EmbeddedPostgres
 
@@ -26,4 +27,5 @@ __all__ = [
     "millions_postgres",
     "millions_prepare",
     "millions_template",
+    "millions_templates",
 ]

@@ -76,17 +76,28 @@ def millions_prepare() -> Prepare | None:
     return None
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest.fixture(scope="session")
+def millions_templates() -> dict[Prepare, str]:
+    """The databases made so far, by what built them: each folder of tests may have its own."""
+    return {}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def millions_template(
-    millions_postgres: EmbeddedPostgres, millions_folder: Path, millions_prepare: Prepare | None
+    millions_postgres: EmbeddedPostgres,
+    millions_folder: Path,
+    millions_prepare: Prepare | None,
+    millions_templates: dict[Prepare, str],
 ) -> str:
-    """The name of the database that each test's database is a copy of."""
+    """The name of the database that this test's database is a copy of."""
     if millions_prepare is None:
         return "template1"
-    name = f"template_{secrets.token_hex(4)}"
-    directory = directory_for(millions_postgres.create_database(name), millions_folder / name)
-    await millions_prepare(directory)
-    return name
+    if millions_prepare not in millions_templates:
+        name = f"template_{secrets.token_hex(4)}"
+        directory = directory_for(millions_postgres.create_database(name), millions_folder / name)
+        await millions_prepare(directory)
+        millions_templates[millions_prepare] = name
+    return millions_templates[millions_prepare]
 
 
 @pytest.fixture

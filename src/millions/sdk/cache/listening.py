@@ -11,11 +11,12 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any, Protocol
 
-import asyncpg
 
 from millions.errors import MillionsError
+from millions.sdk.retry import DRIVER_ERRORS
 
 if TYPE_CHECKING:
+    import asyncpg
     from collections.abc import Callable
 
     Connection = asyncpg.Connection[Any]
@@ -33,7 +34,7 @@ FIRST_BACKOFF_S = 0.05
 LAST_BACKOFF_S = 2.0
 """Pauses before connecting again double up to this, each shortened by chance by up to a half."""
 
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, MillionsError)
+_LOST = (*DRIVER_ERRORS, TimeoutError, MillionsError)
 
 
 class ListenSource(Protocol):

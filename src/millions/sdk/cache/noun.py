@@ -15,7 +15,6 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
-import asyncpg
 
 from millions.errors import SdkError, UnavailableError
 from millions.sdk.cache import announcing
@@ -27,8 +26,10 @@ from millions.sdk.cache.memory import Entry, Memory
 from millions.sdk.cache.naming import Naming
 from millions.sdk.cache.policy import REFRESH_PAUSE_S, TTL_S, Policy, Statistics, policy
 from millions.sdk.cache.values import Frozen, freeze
+from millions.sdk.retry import DRIVER_ERRORS
 
 if TYPE_CHECKING:
+    import asyncpg
     import asyncio
     from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 
@@ -215,7 +216,7 @@ class Cache:
             await self._database.pool().execute(
                 announcing.SQL, CHANNEL, texts, timeout=ANNOUNCE_LIMIT_S
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*DRIVER_ERRORS, TimeoutError) as error:
             raise UnavailableError(
                 cannot=f"tell other processes to forget {names[0]!r}",
                 because=str(error) or type(error).__name__,

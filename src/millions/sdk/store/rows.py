@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import asyncpg
 
 from millions.errors import CommitUnknownError, SdkError, UnavailableError
-from millions.sdk.retry import Fate, Patience, fate, sqlstate
+from millions.sdk.retry import DRIVER_ERRORS, RESTARTING, Fate, Patience, fate, sqlstate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,8 +67,8 @@ class Rows:
                 async with self._database.pool().acquire(timeout=CHECKOUT_LIMIT_S) as connection:
                     sent = True
                     return await connection.fetch(sql, *arguments, timeout=STATEMENT_LIMIT_S)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                if sent and not harmless and not _refused_whole(error):
+            except DRIVER_ERRORS as error:
+                if sent and not harmless and not _did_nothing(error):
                     raise _unknown(error) from error
                 if isinstance(error, TimeoutError):
                     raise _too_slow(sent=sent) from error
@@ -84,13 +84,17 @@ def raw_connection(session: Session) -> asyncpg.Connection[Any]:
     return cast("asyncpg.Connection[Any]", connection.connection.driver_connection)
 
 
-def _refused_whole(error: BaseException) -> bool:
-    """Whether the server itself said that the statement did nothing."""
-    return (
-        isinstance(error, asyncpg.PostgresError)
-        and bool(sqlstate(error))
-        and (not sqlstate(error).startswith("08"))
-    )
+def _did_nothing(error: BaseException) -> bool:
+    """Whether it is certain that the statement had no effect: refused, or never sent.
+
+    A server that shuts down may have committed before it said so.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        state = sqlstate(error)
+        return bool(state) and state not in RESTARTING and not state.startswith("08")
+    if isinstance(error, asyncpg.InternalClientError):
+        return True
+    return isinstance(error, asyncpg.InterfaceError) and "connection is closed" in str(error)
 
 
 def _unknown(error: BaseException) -> CommitUnknownError:

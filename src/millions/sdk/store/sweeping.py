@@ -10,9 +10,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-import asyncpg
-
 from millions.errors import MillionsError
+from millions.sdk.retry import DRIVER_ERRORS
 
 if TYPE_CHECKING:
     from millions.sdk.store.rows import PoolSource
@@ -91,5 +90,5 @@ class Sweeping:
             await asyncio.sleep(INTERVAL_S * random.uniform(1.0, 1.5))  # noqa: S311  # no secret
             try:
                 await self.sweep()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, MillionsError):
+            except (*DRIVER_ERRORS, MillionsError):
                 self.failures += 1  # the next round sweeps what this one left

@@ -9,6 +9,7 @@ Source: structlog's own advice for fast JSON logging (bytes, orjson, no stdlib i
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import select
@@ -111,7 +112,11 @@ def _render(_logger: object, level: str, event: MutableMapping[str, Any]) -> byt
     if exception:
         record["exception"] = _traceback(exception)
     record.update(event)
-    return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # half a surrogate pair, or a number too large: said all the same
+        plain = {str(name): value for name, value in record.items()}
+        return json.dumps(plain, default=repr, skipkeys=True).encode()
 
 
 def _traceback(given: object) -> str:

@@ -1,6 +1,7 @@
 """Lines are JSON, whole, and never harm the application."""
 
 import asyncio
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -68,6 +69,14 @@ def test_an_exception_is_one_line_with_its_traceback(pipe: int) -> None:
 def test_what_json_cannot_hold_is_written_as_text(pipe: int) -> None:
     module.log.info("odd", value=object(), key={1: complex(1, 2)})
     assert "object object" in str(written(pipe)[0]["value"])
+
+
+def test_a_value_that_is_no_valid_text_harms_nobody(pipe: int) -> None:
+    module.log.info("odd", name="half \ud800 a pair", count=2**70)
+    module.lines.flush()
+    line = os.read(pipe, 65536)
+    assert json.loads(line)["count"] == 2**70
+    assert json.loads(line)["name"].startswith("half ")
 
 
 def test_a_value_cannot_begin_another_line(pipe: int) -> None:

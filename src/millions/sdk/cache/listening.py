@@ -11,13 +11,13 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any, Protocol
 
-
 from millions.errors import MillionsError
 from millions.sdk.retry import DRIVER_ERRORS
 
 if TYPE_CHECKING:
-    import asyncpg
     from collections.abc import Callable
+
+    import asyncpg
 
     Connection = asyncpg.Connection[Any]
 

@@ -15,7 +15,6 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
-
 from millions.errors import SdkError, UnavailableError
 from millions.sdk.cache import announcing
 from millions.sdk.cache.coherence import Coherence
@@ -29,9 +28,10 @@ from millions.sdk.cache.values import Frozen, freeze
 from millions.sdk.retry import DRIVER_ERRORS
 
 if TYPE_CHECKING:
-    import asyncpg
     import asyncio
     from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+
+    import asyncpg
 
     from millions.directory import Directory
     from millions.sdk.session import CommitWatcher

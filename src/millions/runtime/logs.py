@@ -164,16 +164,30 @@ def _fresh(tail: _Tail, last_s: float = 0.0) -> Iterator[Record]:
 
 
 def _remainder(tail: _Tail) -> Iterator[Record]:
-    """What the segment that was followed got before it was rotated away."""
+    """What was written before the current segment began, since the last look.
+
+    The segment that was followed may be gone: then all that are left are newer than it.
+    """
     if not tail.inode:
         return
-    for path in tail.path.parent.glob("segment-*.jsonl"):
+    segments = [
+        each for each in map(_opened, sorted(tail.path.parent.glob("segment-*.jsonl"))) if each
+    ]
+    inodes = [inode for inode, _ in segments]
+    start = inodes.index(tail.inode) if tail.inode in inodes else 0
+    for inode, data in segments[start:]:
+        skip = tail.offset if inode == tail.inode else 0
+        for line in (tail.rest * bool(skip) + data[skip:]).splitlines():
+            yield _record(line, tail.unit, 0.0)
+
+
+def _opened(path: Path) -> tuple[int, bytes] | None:
+    """The inode and the content of a segment; None when it was dropped meanwhile."""
+    try:
         with path.open("rb") as file:
-            if _status(file.fileno())[0] == tail.inode:
-                file.seek(tail.offset)
-                for line in (tail.rest + file.read()).splitlines():
-                    yield _record(line, tail.unit, 0.0)
-                return
+            return _status(file.fileno())[0], file.read()
+    except FileNotFoundError:
+        return None
 
 
 def _status(descriptor: int) -> tuple[int, int]:

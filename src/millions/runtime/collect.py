@@ -64,7 +64,7 @@ class Collector:
     def __init__(self, folder: Path, unit: str, *, limit_bytes: int) -> None:
         self._folder = folder
         self._unit = unit
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._sources: dict[int, _Source] = {}
         self.problem = ""
         offsets = self._resume()
@@ -162,9 +162,9 @@ class Collector:
     def _skip_excess(self, number: int, source: _Source, size: int) -> None:
         """Bound what waits to be copied: a unit may write faster than we copy."""
         waiting = size - source.offset
-        if waiting <= self._limit_bytes:
+        if waiting <= self.limit_bytes:
             return
-        start = size - self._limit_bytes // SEGMENTS
+        start = size - self.limit_bytes // SEGMENTS
         skipped = start - source.offset
         source.offset = start
         self.note(
@@ -186,7 +186,7 @@ class Collector:
             return True
         path = self._folder / CURRENT
         try:
-            if self._size(path) + len(data) > self._limit_bytes // SEGMENTS:
+            if self._size(path) + len(data) > self.limit_bytes // SEGMENTS:
                 self._rotate()
             _write_whole(path, data)
         except OSError as error:

@@ -38,6 +38,8 @@ class Journals:
             folder = self._state.unit(name) / "log"
             collector = Collector(folder, name, limit_bytes=limit_mib * MIB)
             self._collectors[name] = collector
+        elif spec is not None:
+            collector.limit_bytes = spec.limits.log_mib * MIB
         return collector
 
     def collect(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -76,6 +77,7 @@ def main(arguments: list[str]) -> int:
     answer = int(arguments[2]) if len(arguments) > 2 else None  # noqa: PLR2004  # a pipe's number
     if answer is not None and os.fork() > 0:
         os._exit(0)  # the command line must not become our parent
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop listens to it
     try:
         state = open_folder(Path(arguments[1]))
         lock = take(state)

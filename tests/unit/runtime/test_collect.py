@@ -177,6 +177,18 @@ def test_the_log_is_bounded(tmp_path: Path) -> None:
     assert events(tmp_path)[-1].startswith("39 ")
 
 
+def test_a_smaller_limit_holds_from_the_next_segment_on(tmp_path: Path) -> None:
+    log = collector(tmp_path, limit_bytes=256 * KIB)
+    output = raw(log)
+    for limit_bytes in (256 * KIB, 64 * KIB):
+        log.limit_bytes = limit_bytes
+        for _ in range(100):
+            os.write(output, b"x" * 4 * KIB + b"\n")
+            log.collect()
+    size = sum(path.stat().st_size for path in tmp_path.glob("*.jsonl"))
+    assert size <= 64 * KIB
+
+
 def test_copied_bytes_are_given_back_to_the_disk(tmp_path: Path) -> None:
     log = collector(tmp_path)
     output = raw(log)

@@ -86,6 +86,45 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One server of a pool: the unit that answers there, and its share (`weight`, 1 to 256)."""
+
+    unit: str
+    address: Address
+    weight: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The servers that a balancer shares requests among; they join and leave while it runs.
+
+    `socket` is its control socket (placeholders as in a unit), `backend` the pool's name there and
+    `options` what is said of each server. A file of the unit holds {servers} where they stand.
+    """
+
+    socket: str
+    backend: str
+    options: str
+    servers: tuple[Server, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The leadership of a group, held as `key` = `holder` at a consensus service (etcd).
+
+    It is given free as soon as every process of the unit is known to be dead. `ca`, `certificate`
+    and `key_file` are paths of PEM files (placeholders as in a unit).
+    """
+
+    servers: tuple[Address, ...]
+    key: str
+    holder: str
+    ca: str
+    certificate: str
+    key_file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """One process of a tier at one private address, as it should be.
 
@@ -97,7 +136,12 @@ class Unit:
     descriptor 3, and handed from one revision to the next; `handover` says that the next revision
     starts and becomes ready before this one is drained. Both run for a while, so the port after
     that of `address` is reserved for such a unit too. `needs` are names of units that must be ready
-    first.
+    first, or of groups, of which `group_least` members must be.
+
+    Units of one `group` are replaced one at a time, each only while all others are ready. `reload`
+    names the signal after which the process reads its files anew, so that they and `pool` may
+    change without another process. `daemon` is the pid file of a process that the unit's own one
+    starts and that outlives it. `server` names the machine; '' stands for one of its own.
     """
 
     name: str
@@ -117,17 +161,24 @@ class Unit:
     handover: bool = False
     release: str = ""
     limits: Limits = field(default_factory=Limits)
+    server: str = ""
+    group: str = ""
+    group_least: int = 1
+    reload: str = ""
+    pool: Pool | None = None
+    daemon: str = ""
+    lease: Lease | None = None
     revision: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        """Compute `revision`: equal exactly when nothing that the process would notice differs."""
+        """Compute `revision`: another one needs another process."""
         said = repr(
             (
                 self.command,
                 self.environment,
                 self.secret_environment,
                 self.working_folder,
-                self.files,
+                () if self.reload else self.files,
                 self.address,
                 self.public,
                 tuple((each.name, each.command, each.key) for each in self.prepare),

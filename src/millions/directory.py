@@ -96,10 +96,15 @@ class AssetsPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebPlace:
-    """How the web tier answers: `secure` cookies where clients use HTTPS; bounds of a request."""
+    """How the web tier answers: `secure` cookies where clients use HTTPS; bounds of a request.
+
+    `trusted` is the address that the balancer connects from: what it says of a client's address and
+    scheme is believed, what anybody else says is not.
+    """
 
     secure: bool = False
     max_body_mib: int = 64
+    trusted: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

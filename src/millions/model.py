@@ -132,11 +132,11 @@ class Unit:
     folder), {data} (its data folder, only where `holds_data`), {run} (the stack's folder for
     sockets), {secrets} (the stack's secrets folder) and {directory} (the directory document).
     `secret_environment` pairs the name of a variable with the name of a secret file, which is read
-    when the process starts. `public` is bound by the supervisor, inherited by the unit as file
-    descriptor 3, and handed from one revision to the next; `handover` says that the next revision
-    starts and becomes ready before this one is drained. Both run for a while, so the port after
-    that of `address` is reserved for such a unit too. `needs` are names of units that must be ready
-    first, or of groups, of which `group_least` members must be.
+    when the process starts. `public` are bound by the supervisor, inherited by the unit as file
+    descriptors 3, 4, …, and handed from one revision to the next; `handover` says that the next
+    revision starts and becomes ready before this one is drained. Both run for a while, so the port
+    after that of `address` is reserved for such a unit too. `needs` are names of units that must be
+    ready first, or of groups, of which `group_least` members must be.
 
     Units of one `group` are replaced one at a time, each only while all others are ready. `reload`
     names the signal after which the process reads its files anew, so that they and `pool` may
@@ -152,7 +152,7 @@ class Unit:
     working_folder: str = ""
     files: tuple[File, ...] = ()
     address: Address | None = None
-    public: Address | None = None
+    public: tuple[Address, ...] = ()
     probe: Probe | None = None
     prepare: tuple[Preparation, ...] = ()
     stop: tuple[StopStep, ...] = (StopStep(signal="SIGTERM", wait_s=10.0),)

@@ -26,10 +26,10 @@ def before_change(opened: Opened, wanted: Desired) -> None:
     """Raise MachineError for a public address that is taken, or a disk without room."""
     _room(opened)
     former = changing.current(opened.state)
-    ours = {unit.public for unit in (former.units if former else ())}
-    for unit in wanted.units:
-        if unit.public is not None and unit.public not in ours:
-            _bindable(unit.public)
+    ours = {address for unit in (former.units if former else ()) for address in unit.public}
+    for address in (each for unit in wanted.units for each in unit.public):
+        if address not in ours:
+            _bindable(address)
 
 
 def _room(opened: Opened) -> None:

@@ -74,5 +74,5 @@ def release_of(desired: Desired | None) -> str:
 
 def public_addresses(units: tuple[UnitStatus, ...]) -> list[str]:
     """Where people connect, as they would type it: 0.0.0.0 is shown as this machine."""
-    shown = (unit.public.replace("0.0.0.0:", "127.0.0.1:") for unit in units if unit.public)
+    shown = (each.replace("0.0.0.0:", "127.0.0.1:") for unit in units for each in unit.public)
     return [f"http://{address}/" for address in dict.fromkeys(shown)]

@@ -72,7 +72,7 @@ def _picture(state: StateFolder, running: Running) -> Group:
                 Text(unit.phase, style=COLOURS.get(unit.phase, "red")),
                 unit.release or "-",
                 str(unit.pid or "-"),
-                unit.public or unit.address,
+                " ".join(unit.public) or unit.address,
                 _age(unit.since_s),
                 str(unit.restarts),
             )

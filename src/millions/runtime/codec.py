@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, cast, get_args, get_origi
 from millions.directory import Directory
 from millions.directory import parse as parse_directory
 from millions.errors import DirectoryError, StateError
+from millions.model import Address
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,10 +139,12 @@ def _optional(kind: Any, value: Any, where: str) -> Any:
 
 
 def _tuple(kind: Any, value: Any, where: str) -> tuple[Any, ...]:
+    kinds = get_args(kind)
+    if kinds[0] is Address and not isinstance(value, list):
+        value = [] if value is None else [value]  # as `Unit.public` was written by earlier versions
     if not isinstance(value, list):
         raise TypeError(f"{where}: expected a list, found {value!r}")
     items = _items(value)
-    kinds = get_args(kind)
     if len(kinds) == 2 and kinds[1] is Ellipsis:  # noqa: PLR2004  # tuple[X, ...]
         return tuple(_build(kinds[0], each, f"{where}[{at}]") for at, each in enumerate(items))
     if len(kinds) != len(items):

@@ -47,7 +47,7 @@ def start(crew: Crew, action: Start) -> None:
     number = crew.ledger.get(name).starts + 1
     try:
         crew.state.prepare_unit(name, holds_data=spec.holds_data)
-        server = crew.listeners.get(name, spec.public) if spec.public is not None else None
+        servers = tuple(crew.listeners.get(name, each) for each in spec.public)
         address = _private_address(crew, spec)
         if address is not None:
             sockets.check_free(address)
@@ -61,7 +61,7 @@ def start(crew: Crew, action: Start) -> None:
     except (MillionsError, OSError) as error:
         burial.blame(crew, name, spec.revision, words=str(error), grave=True)
         return
-    handover = str(crew.state.run / f"{name}.{number}.listen") if spec.public is not None else ""
+    handover = str(crew.state.run / f"{name}.{number}.listen") if spec.public else ""
     _intend(crew, spec, number, address=address, handover=handover)
     launch = spawn.Launch(
         state=crew.state,
@@ -72,7 +72,7 @@ def start(crew: Crew, action: Start) -> None:
         handover=handover,
     )
     try:
-        identity = spawn.launch(launch, server=server)
+        identity = spawn.launch(launch, servers=servers)
     except MillionsError as error:
         _withdraw(crew, name, number)
         burial.blame(crew, name, spec.revision, words=str(error), grave=True)

@@ -37,17 +37,27 @@ class Listeners:
         return self._open[key]
 
     def adopt(self, unit: str, process: ProcessRecord) -> None:
-        """Fetch the socket that a running process serves (blocking, bounded)."""
-        address = process.spec.public
-        if address is None or (unit, str(address)) in self._open:
+        """Fetch the sockets that a running process serves (blocking, bounded).
+
+        It is asked for them; one that does not serve them on a socket is left its own, and they are
+        copied from it, where the kernel lets us. What we do not get is bound at the next start.
+        """
+        missing = {str(each) for each in process.spec.public if (unit, str(each)) not in self._open}
+        if not missing:
             return
-        server = sockets.fetch(process.handover, self._allowed)
-        if server is None:
-            return
-        if sockets.listens_on(server, address):
-            self._open[unit, str(address)] = server
-        else:
-            server.close()
+        served = sockets.fetch(process.handover, self._allowed)
+        if not served and process.identity is not None:
+            numbers = range(
+                sockets.LISTEN_DESCRIPTOR, sockets.LISTEN_DESCRIPTOR + len(process.spec.public)
+            )
+            served = sockets.copied(process.identity, tuple(numbers))
+        for server in served:
+            name = sockets.listening_address(server)
+            if name in missing:
+                missing.discard(name)
+                self._open[unit, name] = server
+            else:
+                server.close()
 
     def keep(self, wanted: frozenset[_Key]) -> None:
         """Close every socket that is neither wanted nor used by a process."""

@@ -210,9 +210,9 @@ class Loop:
             process.spec for record in self._crew.ledger.records() for process in record.processes
         ]
         return frozenset(
-            (unit.name, str(unit.public))
+            (unit.name, str(address))
             for unit in (*self._desired.units, *running)
-            if unit.public is not None
+            for address in unit.public
         )
 
     def _report(self, decided: tuple[Verdict, ...]) -> None:

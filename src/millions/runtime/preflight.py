@@ -22,7 +22,7 @@ def check(state: StateFolder, units: Iterable[Unit]) -> None:
     """Raise MachineError, which names the holder, when an address is taken by a stranger."""
     for unit in units:
         ours = _held(state, unit.name)
-        wanted = [unit.public, unit.address]
+        wanted = [*unit.public, unit.address]
         if unit.handover and unit.address is not None:
             wanted.append(Address(host=unit.address.host, port=unit.address.port + 1))
         for address in wanted:
@@ -36,6 +36,6 @@ def _held(state: StateFolder, name: str) -> frozenset[Address]:
     held: set[Address] = set()
     for process in record.processes if record is not None else ():
         if process.identity is not None and processes.alive(process.identity):
-            addresses = (process.spec.public, process.spec.address, process.address)
+            addresses = (*process.spec.public, process.spec.address, process.address)
             held.update(address for address in addresses if address is not None)
     return frozenset(held)

@@ -73,7 +73,7 @@ def _unit(crew: Crew, unit: Unit | None, seen: Seen | None, verdict: Verdict) ->
         phase=_phase(unit, seen, process, verdict),
         pid=process.identity.pid if process is not None and process.identity else None,
         address=_address(spec, process),
-        public=str(spec.public) if spec is not None and spec.public is not None else "",
+        public=tuple(str(each) for each in spec.public) if spec is not None else (),
         since_s=process.since_s if process is not None else 0.0,
         restarts=record.restarts,
         why=_why(crew, unit, process, verdict),

@@ -3,11 +3,13 @@
 The supervisor keeps each public socket open, so that connections wait in its backlog while no
 process of the unit runs. Never accepts a connection itself.
 
-Source: SCM_RIGHTS in unix(7); the listen-descriptor idea is systemd's socket activation.
+Source: SCM_RIGHTS in unix(7), pidfd_getfd(2); the listen-descriptor idea is systemd's socket
+activation.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
@@ -15,16 +17,28 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from millions.errors import MachineError
+from millions.runtime import processes
 
 if TYPE_CHECKING:
     from millions.model import Address
+    from millions.runtime.processes import Identity
 
 BACKLOG = 2048
 """Connections that wait while a web process dies and its successor starts: at 1,000 a second
 that is two seconds. The kernel's net.core.somaxconn bounds it too."""
 
+LISTEN_DESCRIPTOR = 3
+"""Where a unit finds its first listening socket, as with systemd's socket activation."""
+
+SOCKETS_MAX = 16
+"""Listening sockets of one unit: HTTP, HTTPS and some more."""
+
 FETCH_WAIT_S = 1.0
 """How long a unit may take to hand its socket over; a stopped process answers never."""
+
+
+_PIDFD_GETFD = 438
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def listen(address: Address) -> socket.socket:
@@ -75,8 +89,8 @@ def holder(address: Address) -> str:
     return "another process"
 
 
-def fetch(path: str, allowed: frozenset[int]) -> socket.socket | None:
-    """Ask the unit that serves `path` for its listening socket; None when nobody answers.
+def fetch(path: str, allowed: frozenset[int]) -> tuple[socket.socket, ...]:
+    """Ask the unit that serves `path` for its listening sockets; none when nobody answers.
 
     `allowed` are the user numbers that may serve it. Blocking, at most FETCH_WAIT_S.
     """
@@ -86,28 +100,52 @@ def fetch(path: str, allowed: frozenset[int]) -> socket.socket | None:
             client.connect(path)
             credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             if int.from_bytes(credentials[4:8], "little") not in allowed:
-                return None
-            _, descriptors, _, _ = socket.recv_fds(client, 16, 1)
+                return ()
+            _, descriptors, _, _ = socket.recv_fds(client, 16, SOCKETS_MAX)
         except OSError:
-            return None
-    if not descriptors:
-        return None
-    os.set_inheritable(descriptors[0], False)  # noqa: FBT003  # positional only
-    return socket.socket(fileno=descriptors[0])
+            return ()
+    return _sockets(descriptors)
 
 
-def listens_on(server: socket.socket, address: Address) -> bool:
-    """Whether `server` is a socket that listens on `address`."""
+def copied(identity: Identity, numbers: tuple[int, ...]) -> tuple[socket.socket, ...]:
+    """Copies of the sockets that a process has open as `numbers`; none where that is not allowed.
+
+    For programs that inherit a socket and cannot give it back (HAProxy).
+    """
+    process = processes.open_pidfd(identity)
+    if process is None:
+        return ()
     try:
-        accepts = server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        return bool(accepts) and server.getsockname()[:2] == (address.host, address.port)
-    except OSError:
-        return False
+        found = [_LIBC.syscall(_PIDFD_GETFD, process, number, 0) for number in numbers]
+    finally:
+        os.close(process)
+    return _sockets([each for each in found if each >= 0])
+
+
+def listening_address(server: socket.socket) -> str:
+    """The address that `server` listens on; '' when it does not listen."""
+    try:
+        if not server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return ""
+        host, port = server.getsockname()[:2]
+    except (OSError, ValueError):
+        return ""
+    return f"{host}:{port}"
+
+
+def _sockets(descriptors: list[int]) -> tuple[socket.socket, ...]:
+    """Socket objects of open descriptors, not inherited by our children; others are closed."""
+    found: list[socket.socket] = []
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003  # positional only
+        try:
+            found.append(socket.socket(fileno=descriptor))
+        except OSError:  # not a socket
+            os.close(descriptor)
+    return tuple(found)
 
 
 def _said(pid: int | None) -> str:
-    from millions.runtime import processes  # noqa: PLC0415  # as above: only for error texts
-
     if pid is None:
         return "a process of another user"
     return f"{processes.name(pid)} (pid {pid})"

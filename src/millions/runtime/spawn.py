@@ -6,6 +6,7 @@ environment of the process alone. Units get nothing of our own environment.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import shutil
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from millions.errors import UnitFailedError
 from millions.runtime import belonging, files, processes
+from millions.runtime.sockets import LISTEN_DESCRIPTOR
 
 if TYPE_CHECKING:
     import socket
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from millions.model import Address, Limits, Unit
     from millions.runtime.processes import Identity
     from millions.runtime.state import StateFolder
-
-LISTEN_DESCRIPTOR = 3
-"""Where a unit finds its listening socket, as with systemd's socket activation."""
 
 TELLTALE = "sqlalchemy"
 """A package that every application has, and whose compilation takes longest."""
@@ -50,7 +49,7 @@ class Launch:
 
 
 def launch(
-    start: Launch, command: tuple[str, ...] = (), server: socket.socket | None = None
+    start: Launch, command: tuple[str, ...] = (), servers: tuple[socket.socket, ...] = ()
 ) -> Identity:
     """Start a process of the unit (its own command, or a preparation's). Blocking, milliseconds.
 
@@ -64,14 +63,14 @@ def launch(
     account = state.account
     try:
         _render(start, places)
-        with _at_listen_descriptor(server) as kept:
+        with _at_listen_descriptors(servers) as kept:
             child = subprocess.Popen(
                 _limited(arguments, spec.limits),
                 stdin=subprocess.DEVNULL,
                 stdout=start.output,
                 stderr=start.output,
                 cwd=folder,
-                env=environment(start, listens=server is not None),
+                env=environment(start, listens=len(servers)),
                 pass_fds=kept,
                 start_new_session=True,
                 umask=0o077,
@@ -92,7 +91,7 @@ def launch(
     return identity
 
 
-def environment(start: Launch, *, listens: bool = False) -> dict[str, str]:
+def environment(start: Launch, *, listens: int = 0) -> dict[str, str]:
     """Everything that the process finds in its environment, secrets included."""
     spec, state, places = start.spec, start.state, _places(start)
     folder = places["{folder}"]
@@ -115,6 +114,7 @@ def environment(start: Launch, *, listens: bool = False) -> dict[str, str]:
         known["MILLIONS_PRIVATE"] = str(start.address)
     if listens:
         known["MILLIONS_LISTEN_FD"] = str(LISTEN_DESCRIPTOR)
+        known["MILLIONS_LISTEN_FDS"] = str(listens)
         known["MILLIONS_HANDOVER"] = start.handover
     for name, secret in spec.secret_environment:
         known[name] = (state.secrets / secret).read_text(encoding="utf-8").strip()
@@ -160,29 +160,38 @@ def _render(start: Launch, places: dict[str, str]) -> None:
         files.write_below(root, file.path, content, mode=file.mode, owner=start.state.account)
 
 
-class _at_listen_descriptor:  # noqa: N801  # reads as what it does
-    """Keep `server` at the listen descriptor while a child is made; what was there comes back."""
+class _at_listen_descriptors:  # noqa: N801  # reads as what it does
+    """Keep `servers` at 3, 4, … while a child is made; what was there comes back."""
 
-    def __init__(self, server: socket.socket | None) -> None:
-        self._server = server
-        self._former: int | None = None
+    def __init__(self, servers: tuple[socket.socket, ...]) -> None:
+        self._servers = servers
+        self._numbers = tuple(range(LISTEN_DESCRIPTOR, LISTEN_DESCRIPTOR + len(servers)))
+        self._former: list[int | None] = []
 
     def __enter__(self) -> tuple[int, ...]:
-        if self._server is None:
-            return ()
-        with suppress(OSError):
-            self._former = os.dup(LISTEN_DESCRIPTOR)
-        os.dup2(self._server.fileno(), LISTEN_DESCRIPTOR, inheritable=False)
-        return (LISTEN_DESCRIPTOR,)
+        # first copies beyond the range: a server of ours may stand where another one has to
+        fresh = [self._copied(each.fileno()) for each in self._servers]
+        for number in self._numbers:
+            former: int | None = None
+            with suppress(OSError):
+                former = self._copied(number)
+            self._former.append(former)
+        for number, copy in zip(self._numbers, fresh, strict=True):
+            os.dup2(copy, number, inheritable=False)
+            os.close(copy)
+        return self._numbers
 
     def __exit__(self, *_: object) -> None:
-        if self._server is None:
-            return
-        if self._former is None:
-            os.close(LISTEN_DESCRIPTOR)
-        else:
-            os.dup2(self._former, LISTEN_DESCRIPTOR, inheritable=False)
-            os.close(self._former)
+        for number, former in zip(self._numbers, self._former, strict=True):
+            if former is None:
+                os.close(number)
+            else:
+                os.dup2(former, number, inheritable=False)
+                os.close(former)
+
+    def _copied(self, descriptor: int) -> int:
+        """A copy of an open descriptor, above those that the child gets."""
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self._numbers[-1] + 1)
 
 
 def _require(name: str, program: str) -> None:

@@ -36,7 +36,7 @@ class UnitStatus:
     phase: str = "waiting"
     pid: int | None = None
     address: str = ""
-    public: str = ""
+    public: tuple[str, ...] = ()
     since_s: float = 0.0
     restarts: int = 0
     why: str = ""

@@ -87,7 +87,7 @@ def units(context: Context) -> tuple[Unit, ...]:
         secret_environment=places.secret_files,
         working_folder=places.release_folder,
         address=private,
-        public=addresses.listen(web.listen),
+        public=(addresses.listen(web.listen),),
         probe=_probe(private, web),
         prepare=_migration(context),
         stop=(

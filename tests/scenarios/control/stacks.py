@@ -56,7 +56,7 @@ class Stack:
             tier="web",
             command=(sys.executable, str(self.program()), version, "--start-s", str(start_s)),
             address=private,
-            public=self.public,
+            public=(self.public,),
             probe=Probe(
                 address=private,
                 send=READY,

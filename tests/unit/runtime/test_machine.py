@@ -19,7 +19,7 @@ import pytest
 
 from millions.errors import MachineError, StateError
 from millions.model import Address, Unit
-from millions.runtime import account, network, preflight, processes, sockets
+from millions.runtime import account, network, preflight, processes, sockets, spawn
 from millions.runtime import state as states
 from millions.runtime.account import Account
 
@@ -132,13 +132,50 @@ def test_a_socket_is_taken_only_from_whom_it_may_be(tmp_path: Path, case: str) -
         if case != "nobody":
             thread.join()
         if case != "given":
-            assert fetched is None
+            assert fetched == ()
             return
-        assert fetched is not None
-        with fetched:
-            assert sockets.listens_on(fetched, address)
-            assert not sockets.listens_on(fetched, dataclasses.replace(address, port=1))
-            assert not fetched.get_inheritable()
+        (one,) = fetched
+        with one:
+            assert sockets.listening_address(one) == str(address)
+            assert not one.get_inheritable()
+        with socket.socket() as silent:
+            assert sockets.listening_address(silent) == ""
+
+
+def test_several_sockets_stand_where_a_child_finds_them_whatever_stood_there(root: Path) -> None:
+    state = states.create("app", root / "a.toml")
+    state.prepare_unit("a", holds_data=False)
+    code = (
+        "import os, socket, time\n"
+        "numbers = range(3, 3 + int(os.environ['MILLIONS_LISTEN_FDS']))\n"
+        "found = [socket.socket(fileno=each) for each in numbers]\n"
+        "print(os.environ['MILLIONS_LISTEN_FD'], *[each.getsockname()[1] for each in found],"
+        " flush=True)\n"
+        "time.sleep(600)"
+    )
+    reader, writer = os.pipe()
+    here = Address(host="127.0.0.1", port=0)
+    with contextlib.ExitStack() as opened:
+        servers = tuple(opened.enter_context(sockets.listen(here)) for _ in range(3))
+        ports = [each.getsockname()[1] for each in servers]
+        spec = Unit(name="a", tier="any", command=(sys.executable, "-c", code))
+        before = os.stat(3) if Path("/proc/self/fd/3").exists() else None
+        start = spawn.Launch(state=state, spec=spec, number=1, output=writer)
+        identity = spawn.launch(start, servers=servers[::-1])
+        try:
+            os.close(writer)
+            assert os.read(reader, 100).decode().split() == ["3", *map(str, ports[::-1])]
+            copies = sockets.copied(identity, (3, 4, 5, 1, 999))
+            assert [sockets.listening_address(each) for each in copies] == [
+                f"127.0.0.1:{port}" for port in ports[::-1]
+            ]
+            for each in copies:
+                each.close()
+            assert (os.stat(3) if before is not None else None) == before
+        finally:
+            processes.kill_tree(identity)
+            os.waitpid(identity.pid, 0)
+            os.close(reader)
 
 
 def test_stacks_have_networks_of_their_own_and_keep_them(root: Path) -> None:
@@ -192,7 +229,7 @@ def test_preflight_finds_what_is_taken_by_strangers(root: Path) -> None:
         port = other.getsockname()[1]
         taken = Address(host="127.251.3.1", port=port)
         private = Address(host="127.251.3.1", port=port - 1)
-        public = Unit(name="a", tier="any", command=("x",), public=taken)
+        public = Unit(name="a", tier="any", command=("x",), public=(taken,))
         second = Unit(name="a", tier="any", command=("x",), address=private, handover=True)
         for unit in (public, second):
             with pytest.raises(MachineError, match=str(taken)):

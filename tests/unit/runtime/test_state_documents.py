@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,7 +30,7 @@ UNIT = Unit(
     secret_environment=(("TOKEN", "token"),),
     files=(File(path="a/b", content="c", mode=0o644),),
     address=ADDRESS,
-    public=ADDRESS,
+    public=(ADDRESS,),
     probe=Probe(address=ADDRESS, send=b"\x00\xff", expect=b"R", within_s=1.5),
     prepare=(Preparation(name="p", command=("x",), key="k", timeout_s=2),),
     stop=(StopStep(signal="SIGINT", wait_s=1.0),),
@@ -109,6 +110,20 @@ def test_a_document_that_is_wrong_says_where(text: str, because: str) -> None:
     with pytest.raises(StateError) as refused:
         desired.parse(text)
     assert because in refused.value.because
+
+
+@pytest.mark.parametrize(
+    ("written", "public"),
+    [(None, ()), ({"host": "127.1.2.3", "port": 5432}, (ADDRESS,))],
+    ids=["none", "one"],
+)
+def test_a_unit_written_with_one_public_address_at_most_is_still_read(
+    written: object, public: tuple[Address, ...]
+) -> None:
+    document = {**codec.document(UNIT), "public": written}
+    found = codec.build(Unit, document)
+    assert found.public == public
+    assert found.revision == dataclasses.replace(UNIT, public=public).revision
 
 
 def test_a_missing_document_is_none_and_an_unreadable_one_an_error(tmp_path: Path) -> None:

@@ -86,6 +86,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A certificate signed by the stack's own authority, for a server and as a client.
+
+    In the secrets folder: `name`.pem, `name`.key, and both together as `name`.bundle.pem; the
+    authority is ca.pem. `hosts` are the addresses and names that it is good for; none for a client.
+    """
+
+    name: str
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """One server of a pool: the unit that answers there, and its share (`weight`, 1 to 256)."""
 

@@ -22,7 +22,7 @@ from millions.tiers.kind import Context, EngineNeed, Places, ReadData, Tier
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from millions.model import Unit
+    from millions.model import Certificate, Unit
     from millions.settings import Table
 
 FILE_NAME = "millions.toml"
@@ -86,6 +86,12 @@ def units(stack: Stack, places: Places) -> tuple[Unit, ...]:
     """Answer the units of the stack."""
     context = _context(stack, places)
     return tuple(unit for each in stack.tiers for unit in each.units(context))
+
+
+def certificates(stack: Stack, places: Places) -> tuple[Certificate, ...]:
+    """Answer what the stack's own authority has to sign."""
+    context = _context(stack, places)
+    return tuple(one for each in stack.tiers for one in each.certificates(context))
 
 
 def check(stack: Stack, places: Places, read: ReadData) -> None:

@@ -81,6 +81,7 @@ def desired(opened: Opened, release: str) -> Desired:
         units=stacks.units(opened.stack, places),
         directory=directory,
         secrets=opened.stack.secrets,
+        certificates=stacks.certificates(opened.stack, places),
     )
 
 

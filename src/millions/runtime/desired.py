@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from millions.directory import Directory  # noqa: TC001  # codec reads the hints
-from millions.model import Goal, Unit
+from millions.model import Certificate, Goal, Unit
 from millions.runtime import codec, files
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class Desired:
     """The whole document. `generation` rises with every change that somebody asks for.
 
     `consent` names units whose data may be erased once they are not wanted any more, `secrets` the
-    secret files that are generated when they are missing.
+    secret files that are generated when they are missing, `certificates` what the stack's own
+    authority signs.
     """
 
     generation: int
@@ -34,6 +35,7 @@ class Desired:
     directory: Directory | None = None
     consent: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
     format: int = FORMAT
 
     def goal(self) -> Goal:

@@ -161,6 +161,7 @@ class Loop:
             wanted = desired.read(self._state.desired)
             if wanted is not None:
                 publish.make_secrets(self._state, wanted.secrets)
+                publish.make_certificates(self._state, wanted.certificates)
                 if wanted.directory is not None:
                     self._epoch = publish.write_directory(self._state, wanted.directory)
                 self._desired = wanted

@@ -17,6 +17,7 @@ from millions.runtime import files
 
 if TYPE_CHECKING:
     from millions.directory import Directory
+    from millions.model import Certificate
     from millions.runtime.state import StateFolder
 
 SECRET_BYTES = 32
@@ -29,6 +30,15 @@ def make_secrets(state: StateFolder, names: tuple[str, ...]) -> None:
         path = state.secrets / name
         if not os.path.lexists(path):
             files.write(path, secrets.token_urlsafe(SECRET_BYTES) + "\n", owner=state.account)
+
+
+def make_certificates(state: StateFolder, wanted: tuple[Certificate, ...]) -> None:
+    """Make each certificate that is missing or old (blocking). StateError, OSError as there."""
+    if wanted:
+        # 10 MB that a stack without certificates does not pay for
+        from millions.runtime import certificates  # noqa: PLC0415
+
+        certificates.make(state, wanted)
 
 
 def write_directory(state: StateFolder, wanted: Directory) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from millions.errors import MachineError
+from millions.model import Certificate as Certificate  # noqa: PLC0414  # tiers name it as theirs
 
 if TYPE_CHECKING:
     from millions.model import Unit
@@ -99,6 +100,7 @@ ReadData = Callable[[str, str], str | None]
 """Answers the text of a file in the data folder of a unit, or None when there is none."""
 
 Check = Callable[[Context, ReadData], None]
+Certificates = Callable[[Context], tuple[Certificate, ...]]
 
 
 def no_check(context: Context, read: ReadData) -> None:
@@ -110,12 +112,18 @@ def no_units(context: Context) -> tuple[Unit, ...]:  # noqa: ARG001  # the shape
     return ()
 
 
+def no_certificates(context: Context) -> tuple[Certificate, ...]:  # noqa: ARG001  # as above
+    """No certificate."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
     """One kind of server. `index` is the third byte of its addresses; `rung` the first to have it.
 
     `gives` answers fields of the directory. `check` raises when what is on the disk already forbids
-    to run it so; nothing was changed then. `secrets` are names of secrets to generate once.
+    to run it so; nothing was changed then. `secrets` are names of secrets to generate once,
+    `certificates` what the stack's own authority signs.
     """
 
     name: str
@@ -127,3 +135,4 @@ class Tier:
     check: Check = no_check
     needs: tuple[EngineNeed, ...] = ()
     secrets: tuple[str, ...] = ()
+    certificates: Certificates = no_certificates

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from millions.directory import DatabasePlace, Directory, Endpoint, FilesPlace, Shard
 from millions.errors import MillionsError, StateError
-from millions.model import Address, File, Limits, Phase, Preparation, Probe, StopStep, Trouble, Unit
+from millions.model import (
+    Address,
+    Certificate,
+    File,
+    Limits,
+    Phase,
+    Preparation,
+    Probe,
+    StopStep,
+    Trouble,
+    Unit,
+)
 from millions.runtime import codec, desired, files, record, status
 from millions.runtime.desired import Desired
 from millions.runtime.processes import Identity
@@ -54,7 +65,12 @@ DIRECTORY = Directory(
     files=FilesPlace(folder="/f"),
 )
 DESIRED = Desired(
-    generation=7, units=(UNIT,), directory=DIRECTORY, consent=("db",), secrets=("token",)
+    generation=7,
+    units=(UNIT,),
+    directory=DIRECTORY,
+    consent=("db",),
+    secrets=("token",),
+    certificates=(Certificate(name="etcd", hosts=("127.1.9.1", "localhost")),),
 )
 STATUS = Status(
     generation=7,

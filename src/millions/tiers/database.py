@@ -17,7 +17,7 @@ from millions.errors import DataRefusedError
 from millions.model import File, Limits, Preparation, Probe, StopStep, Unit
 from millions.settings import Table, setting
 from millions.tiers import addresses, postgresql
-from millions.tiers.kind import Context, EngineNeed, ReadData, Tier
+from millions.tiers.kind import Context, Engine, EngineNeed, ReadData, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,11 +39,26 @@ IMMEDIATE_STOP_S = 10.0
 """SIGQUIT: no checkpoint; the next start recovers from the WAL."""
 
 KILLED_WITHIN_S = 5.0
+STOP = (
+    StopStep(signal="SIGINT", wait_s=FAST_STOP_S),
+    StopStep(signal="SIGQUIT", wait_s=IMMEDIATE_STOP_S),
+    StopStep(signal="SIGKILL", wait_s=KILLED_WITHIN_S),
+)
+SERVERS = 9
+"""Numbers that a server of the database may have."""
+
+GROUP = "database"
 
 
 class Database(Table):
     """The SQL database: PostgreSQL."""
 
+    server: int = setting(
+        1,
+        "Number of the server that the database is on. `millions move database --to N` changes it "
+        "and takes the data there.",
+        bounds=(1, SERVERS),
+    )
     memory_mib: int = setting(
         256,
         "Memory that PostgreSQL is tuned for: a quarter is its own buffers, the rest is for "
@@ -94,14 +109,21 @@ POSTGRESQL = EngineNeed(
 )
 
 
+def unit_name(server: int) -> str:
+    """Answer the name of the unit on this server."""
+    return f"database.{server}"
+
+
 def units(context: Context) -> tuple[Unit, ...]:
     """One primary."""
     database, places = context.table("database", Database), context.places
     engine = places.engine(POSTGRESQL.name)
-    address = addresses.private(places.network, INDEX, 1, PORT)
+    address = addresses.private(places.network, INDEX, database.server, PORT)
     unit = Unit(
-        name="database.1",
+        name=unit_name(database.server),
         tier="database",
+        server=f"database-{database.server}",
+        group=GROUP,
         command=(
             f"{engine.folder}/postgres",
             *("-D", "{data}/postgresql"),
@@ -116,44 +138,56 @@ def units(context: Context) -> tuple[Unit, ...]:
             expect=b"R",
             within_s=float(database.start_within_s),
         ),
-        prepare=(
-            Preparation(
-                name="initialise",
-                command=(
-                    *("/bin/sh", "{folder}/prepare.sh"),
-                    *(engine.folder, "{data}", "{folder}", "{secrets}", str(engine.major)),
-                ),
-                key=f"postgresql {engine.major}",
-                timeout_s=PREPARE_WITHIN_S,
-            ),
-        ),
-        stop=(
-            StopStep(signal="SIGINT", wait_s=FAST_STOP_S),
-            StopStep(signal="SIGQUIT", wait_s=IMMEDIATE_STOP_S),
-            StopStep(signal="SIGKILL", wait_s=KILLED_WITHIN_S),
-        ),
+        prepare=(_initialise(engine),),
+        stop=STOP,
         holds_data=True,
         limits=Limits(open_files=postgresql.OPEN_FILES, log_mib=database.log_mib),
     )
     return (unit,)
 
 
+def _initialise(engine: Engine) -> Preparation:
+    """How the data folder is made."""
+    return Preparation(
+        name="initialise",
+        command=(
+            *("/bin/sh", "{folder}/prepare.sh"),
+            *(engine.folder, "{data}", "{folder}", "{secrets}", str(engine.major)),
+        ),
+        key=f"postgresql {engine.major}",
+        timeout_s=PREPARE_WITHIN_S,
+    )
+
+
 def check(context: Context, read: ReadData) -> None:
     """Refuse a data folder that another major version of PostgreSQL made."""
     major = context.places.engine(POSTGRESQL.name).major
-    found = (read("database.1", "postgresql/PG_VERSION") or "").strip()
+    wanted = unit_name(context.table("database", Database).server)
+    versions = {
+        name: (read(name, "postgresql/PG_VERSION") or "").strip()
+        for name in map(unit_name, range(1, SERVERS + 1))
+    }
+    found = versions[wanted]
     if found and found != str(major):
         raise DataRefusedError(
-            cannot=f"run PostgreSQL {major} on the data folder of database.1",
+            cannot=f"run PostgreSQL {major} on the data folder of {wanted}",
             because=f"it was made by PostgreSQL {found}",
             try_=f"[database] bin = the folder of the programs of PostgreSQL {found}",
+        )
+    elsewhere = next((name for name, version in versions.items() if version), "")
+    if not found and elsewhere:
+        number = elsewhere.rpartition(".")[2]
+        raise DataRefusedError(
+            cannot=f"begin with an empty database on {wanted}",
+            because=f"the data is on {elsewhere}",
+            try_=f"server = {number}, then millions move database --to {wanted.rpartition('.')[2]}",
         )
 
 
 def gives(context: Context) -> Mapping[str, Any]:
     """Where the primary is, and as whom the application connects."""
     database, places = context.table("database", Database), context.places
-    address = addresses.private(places.network, INDEX, 1, PORT)
+    address = addresses.private(places.network, INDEX, database.server, PORT)
     primary = Endpoint(host=address.host, port=address.port)
     place = DatabasePlace(
         shards=(Shard(name="s0", primary=primary),),

@@ -78,10 +78,8 @@ DISK = {
 }
 
 HOST_BASED_AUTHENTICATION = """\
-# A password for everybody, on this machine's own addresses and the private socket only.
-local all all scram-sha-256
+# A password for everybody, on this machine's own addresses only.
 host all all 127.0.0.0/8 scram-sha-256
-local replication millions_admin scram-sha-256
 host replication millions_admin 127.0.0.0/8 scram-sha-256
 """
 
@@ -148,8 +146,7 @@ def settings(
     return {
         "listen_addresses": host,
         "port": str(port),
-        "unix_socket_directories": "{run}",
-        "unix_socket_permissions": "0700",
+        "unix_socket_directories": "",  # two servers of one stack may share a machine
         "hba_file": "{folder}/pg_hba.conf",
         "cluster_name": cluster,
         "max_connections": str(connections + RESERVED_CONNECTIONS),

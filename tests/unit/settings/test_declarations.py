@@ -20,6 +20,9 @@ ALL = [
     for name, kind in TABLES.items()
     for setting in declared(kind)
 ]
+COUNTED = {"concurrency", "open_files", "server"}
+"""Numbers whose sentence says what they count."""
+
 REQUIRED = {"name": "photos", "web": "photos.web:app"}
 OTHER_VALUES = {
     "name": "pictures",
@@ -66,7 +69,7 @@ def outcome(values: dict[str, dict[str, Any]]) -> tuple[Any, ...]:
 def test_every_setting_has_a_sentence_and_words_for_its_type(name: str, setting: Declared) -> None:
     assert setting.sentence.endswith(".")
     assert "something else" not in setting.type_words
-    assert setting.unit or setting.lowest is None or setting.key in {"concurrency", "open_files"}
+    assert setting.unit or setting.lowest is None or setting.key in COUNTED
 
 
 @pytest.mark.parametrize(("name", "setting"), ALL)

@@ -29,9 +29,6 @@ FREE_MIB_MIN = 1024
 """A fresh database takes 60 MiB, its WAL up to 1 GiB more under load."""
 
 MEMORY_MIB_MIN = 1024
-ODD_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/usr/lib/patroni")
-"""Where servers are installed that are not on every user's PATH."""
-
 ANSWER_WITHIN_S = 20.0
 
 
@@ -50,9 +47,12 @@ def findings() -> Iterator[Finding]:
     """Look for everything, rung by rung."""
     for check in (_system, _python, _account, _engines, _addresses, _room, _memory):
         yield from check()
+    asked = {need.program for tier in tiers() for need in tier.needs}
     for rung in rungs.RUNGS:
         for program in rung.programs:
-            place = _which(program.name)
+            if program.name in asked:
+                continue
+            place = engines.which(program.name)
             yield Finding(
                 rung=rung.number,
                 what=program.name,
@@ -114,7 +114,7 @@ def _account() -> Iterator[Finding]:
 def _engines() -> Iterator[Finding]:
     for tier in tiers():
         for need in tier.needs:
-            yield _told(need.name, partial(_version, need))
+            yield _told(need.name, partial(_version, need), rung=tier.rung)
 
 
 def _version(need: EngineNeed) -> str:
@@ -165,17 +165,11 @@ def _memory() -> Iterator[Finding]:
     )
 
 
-def _told(what: str, look: Callable[[], str], *, mend: str = "") -> Finding:
+def _told(what: str, look: Callable[[], str], *, mend: str = "", rung: int = 1) -> Finding:
     """Answer what `look` says, or what it raises."""
     try:
-        return Finding(rung=1, what=what, found=True, said=look())
+        return Finding(rung=rung, what=what, found=True, said=look())
     except MillionsError as error:
-        return Finding(rung=1, what=what, found=False, said=error.because, mend=error.try_)
+        return Finding(rung=rung, what=what, found=False, said=error.because, mend=error.try_)
     except OSError as error:
-        return Finding(rung=1, what=what, found=False, said=str(error), mend=mend)
-
-
-def _which(program: str) -> str | None:
-    own = str(Path(sys.executable).parent)
-    path = os.pathsep.join([own, os.environ.get("PATH", ""), *ODD_FOLDERS])
-    return shutil.which(program, path=path)
+        return Finding(rung=rung, what=what, found=False, said=str(error), mend=mend)

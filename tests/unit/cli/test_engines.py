@@ -67,3 +67,15 @@ def test_a_program_that_says_no_version_is_refused(tmp_path: Path) -> None:
 def test_a_wheel_that_is_not_installed_is_named() -> None:
     need = EngineNeed(name="nothing", program="nothing", wheel="no_such_wheel")
     assert refused("", need).because == "the package no-such-wheel is not installed"
+
+
+def test_a_program_of_the_system_is_found_where_servers_are_installed() -> None:
+    found = engine(EngineNeed(name="shell", program="ls", version_option="--version"))
+    assert (Path(found.folder) / "ls").exists()
+
+
+def test_a_program_that_is_nowhere_names_what_brings_it() -> None:
+    need = EngineNeed(
+        name="nothing", program="no-such-server", bin_setting="bin", install="apt install nothing"
+    )
+    assert refused("", need).try_ == "apt install nothing, or bin = its folder"

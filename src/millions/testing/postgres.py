@@ -87,6 +87,9 @@ class EmbeddedPostgres:
     folder: Path
     port: int = 0
     password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    settings: dict[str, str] = field(default_factory=dict[str, str])
+    """Settings beside `SETTINGS`, which they replace."""
+
     process: subprocess.Popen[Any] | None = None
 
     @property
@@ -106,7 +109,7 @@ class EmbeddedPostgres:
             self._initialise()
         self.port = self.port or free_port()
         arguments = [str(binaries() / "postgres"), "-D", str(self.data), "-p", str(self.port)]
-        for name, value in SETTINGS.items():
+        for name, value in (SETTINGS | self.settings).items():
             arguments += ["-c", f"{name}={value}"]
         with (self.folder / "postgres.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -165,20 +168,56 @@ class EmbeddedPostgres:
             raise MachineError(cannot=f"run {statement[:80]!r}", because=done.stderr.strip())
         return done.stdout.strip()
 
+    def copy_of(self, other: EmbeddedPostgres) -> None:
+        """Make the data folder a copy of a running server's, which follows it when started."""
+        self.password = other.password
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.data, ignore_errors=True)
+        self._write_password()
+        self._passfile()
+        done = subprocess.run(
+            [
+                *(str(binaries() / "pg_basebackup"), "-D", str(self.data), "-R", "-X", "stream"),
+                *("-c", "fast", "--no-sync", "-d", self.source(other)),
+            ],
+            env={"PATH": os.environ.get("PATH", "")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            **self._identity(),
+        )
+        if done.returncode:
+            raise MachineError(cannot=f"copy {other.data}", because=done.stderr.strip())
+
+    def source(self, other: EmbeddedPostgres) -> str:
+        """Answer how this server connects to `other` to follow it."""
+        return (
+            f"host={HOST} port={other.port} user=app passfile={self.folder / 'passfile'} "
+            f"application_name={self.folder.name}"
+        )
+
     def _passfile(self) -> Path:
         path = self.folder / "passfile"
         if not path.exists():
             path.touch(mode=0o600)
             path.write_text(f"*:*:*:app:{self.password_file.read_text()}\n")
+            self._give(path)
         return path
 
-    def _initialise(self) -> None:
+    def _write_password(self) -> None:
         self.password_file.touch(mode=0o600)
         self.password_file.write_text(self.password)
+        self._give(self.folder, self.password_file)
+
+    def _give(self, *paths: Path) -> None:
         who = _unprivileged()
         if who is not None:
-            for path in (self.folder, self.password_file):
+            for path in paths:
                 os.chown(path, *who)
+
+    def _initialise(self) -> None:
+        self._write_password()
         done = subprocess.run(
             [
                 *(str(binaries() / "initdb"), "-D", str(self.data), "-U", "app", "-E", "UTF8"),

@@ -34,11 +34,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """One PostgreSQL cluster: its primary, and replicas that may answer reads."""
+    """One PostgreSQL cluster: its primary, and replicas that may answer reads.
+
+    While it is `held`, transactions that have not begun wait: its primary is about to change.
+    """
 
     name: str
     primary: Endpoint
     replicas: tuple[Endpoint, ...] = ()
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

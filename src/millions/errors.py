@@ -9,6 +9,8 @@
     ├── DirectoryError            M410  the directory document cannot be read
     ├── DataRefusedError          M420  an action could lose data and was refused
     ├── NotRunningError           M430  a command needs a stack that runs, and it does not
+    ├── HistoryError              M440  a history of operations cannot be read
+    ├── MoveError                 M450  a database was not moved; it is where it was, or says how on
     └── SdkError                  M500  root of what application code can meet
         ├── NotShardableError     M510  a model could never be sharded
         ├── NotRoutableError      M511  a statement or key cannot be sent to one shard
@@ -93,6 +95,18 @@ class NotRunningError(MillionsError):
     """A command needs a stack that runs, and it does not."""
 
     code = "M430"
+
+
+class MoveError(MillionsError):
+    """A database was not moved: it is where it was, or the error says how the move is finished."""
+
+    code = "M450"
+
+
+class HistoryError(MillionsError):
+    """A history of operations cannot be read or judged."""
+
+    code = "M440"
 
 
 class SdkError(MillionsError):

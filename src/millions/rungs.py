@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from millions.errors import StackFileError
 from millions.tiers import tiers
 
-HIGHEST_BUILT = 1
+HIGHEST_BUILT = 2
 """Rungs above are described here and refused by `preset`."""
 
 

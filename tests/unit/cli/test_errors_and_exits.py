@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from millions import errors
+from millions import errors, rungs
 from millions.cli import exits, main
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ def test_a_wrong_stack_file_is_refused_before_anything_is_made(
 def test_the_stack_file_is_found_in_a_folder_above(
     own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (own_home / "millions.toml").write_text("rung = 2\n" + APP)
+    (own_home / "millions.toml").write_text("rung = 11\n" + APP)
     inside = own_home / "photos" / "static"
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
     assert main.run(["plan"]) == exits.WRONG.status
-    assert said(capsys)[1] == "  because: not yet: this version has rung 1"
+    assert said(capsys)[1] == f"  because: not yet: this version has rung {rungs.HIGHEST_BUILT}"
 
 
 @pytest.mark.parametrize("given", ["stack", "stack/millions.toml"])

@@ -118,9 +118,9 @@ def test_address_indexes_of_tiers_are_different() -> None:
     assert len({each.index for each in tiers()}) == len(tiers())
 
 
-def test_there_are_eleven_rungs_in_order_and_one_is_built() -> None:
+def test_there_are_eleven_rungs_in_order_and_the_first_are_built() -> None:
     assert [each.number for each in rungs.RUNGS] == list(range(1, 12))
-    assert rungs.HIGHEST_BUILT == 1
+    assert rungs.HIGHEST_BUILT >= 2
     assert rungs.preset(1) == tuple(each.name for each in tiers())
 
 

@@ -218,7 +218,8 @@ class Process:
     """One process of a unit, as observed. `number` counts the starts of its unit, from 1.
 
     `spec` is the unit that it runs. `since_s` is the time of its start, `changed_s` the time at
-    which it entered its phase; both in unix seconds.
+    which it entered its phase; both in unix seconds. `changing` says that it is being told of new
+    files or servers; `spec` is what it knew before.
     """
 
     number: int
@@ -226,6 +227,7 @@ class Process:
     phase: Phase
     since_s: float
     changed_s: float
+    changing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,6 +330,22 @@ class Stop(Action):
     def subject(self) -> str:
         """The unit and the number of the process."""
         return f"{self.unit} #{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reload(Action):
+    """Let the process with this `number` read the files and the pool of `spec` anew."""
+
+    number: int
+    spec: Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share(Action):
+    """Let the process with this `number` share requests among the servers of `spec`."""
+
+    number: int
+    spec: Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

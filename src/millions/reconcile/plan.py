@@ -19,6 +19,7 @@ from millions.model import (
     Goal,
     Observed,
     Phase,
+    Preparation,
     Prepare,
     Process,
     Seen,
@@ -26,13 +27,15 @@ from millions.model import (
     Stop,
     Unit,
 )
-from millions.reconcile import rollout
+from millions.reconcile import groups, rollout
 from millions.reconcile.backoff import has_failed, next_start_at_s
-from millions.reconcile.rollout import Stand, Step
+from millions.reconcile.rollout import Former, Stand, Step
+from millions.reconcile.sharing import Sharing
+from millions.reconcile.users import users
+from millions.reconcile.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Callable, Mapping
 
 PROCESSES_MAX = 2
 """Processes of one unit at a time: the one that serves and the one that comes or goes."""
@@ -50,26 +53,6 @@ class Verdict:
     settled: bool = False
 
 
-class _View:
-    """One round's answers to: what is aimed at, what is ready, who uses what is to go."""
-
-    __slots__ = ("aims", "consent", "now_s", "ready", "seen", "users", "wanted")
-
-    def __init__(self, goal: Goal, observed: Observed) -> None:
-        self.now_s = observed.now_s
-        self.consent = frozenset(goal.consent)
-        self.seen = {each.name: each for each in observed.units}
-        self.wanted = frozenset(unit.name for unit in goal.units)
-        self.aims: dict[str, Unit] = {}
-        self.ready: set[str] = set()
-        for unit in goal.units:
-            seen = self.seen.get(unit.name)
-            self.aims[unit.name] = unit if seen is None else rollout.aim(unit, seen)
-            if seen is not None and _serves(self.aims[unit.name], seen):
-                self.ready.add(unit.name)
-        self.users = _users(observed, self.wanted)
-
-
 def plan(goal: Goal, observed: Observed) -> tuple[Action, ...]:
     """The actions of this round, in the order of the units; empty when nothing is to be done."""
     return tuple(each.action for each in verdicts(goal, observed) if each.action is not None)
@@ -77,45 +60,17 @@ def plan(goal: Goal, observed: Observed) -> tuple[Action, ...]:
 
 def verdicts(goal: Goal, observed: Observed) -> tuple[Verdict, ...]:
     """What is to be said of each unit: wanted ones in their order, then those that are to go."""
-    view = _View(goal, observed)
-    wanted = [_wanted(unit, view) for unit in goal.units]
-    gone = [_unwanted(seen, view) for seen in observed.units if seen.name not in view.wanted]
+    view = View(goal, observed)
+    sharing = Sharing(view)
+    wanted = [_wanted(unit, view, sharing) for unit in goal.units]
+    used = users(view)
+    gone = [_unwanted(seen, view, used) for seen in observed.units if seen.name not in view.wanted]
     return (*wanted, *gone)
 
 
 def text(actions: tuple[Action, ...]) -> str:
     """The plan as lines of text, stable for equal plans."""
     return "\n".join(str(action) for action in actions)
-
-
-def _serves(aim: Unit, seen: Seen) -> bool:
-    """Whether something of the unit is ready for those that need it."""
-    return any(
-        process.phase is Phase.READY and (aim.handover or process.spec.revision == aim.revision)
-        for process in seen.processes
-    )
-
-
-def _users(observed: Observed, wanted: frozenset[str]) -> dict[str, str]:
-    """For each unit that is to go, one other that still runs and was started to use it.
-
-    Units that only wait for each other in a ring are all free to go.
-    """
-    users: dict[str, str] = {}
-    held_by_wanted = False
-    leaving = [seen for seen in observed.units if seen.processes and seen.name not in wanted]
-    if not leaving:
-        return users
-    names = {seen.name for seen in leaving}
-    for seen in observed.units:
-        for process in seen.processes:
-            for need in process.spec.needs:
-                if need in names and need != seen.name:
-                    users[need] = seen.name
-                    held_by_wanted = held_by_wanted or seen.name in wanted
-    moving = any(process.phase is Phase.STOPPING for seen in leaving for process in seen.processes)
-    ring = len(users) == len(names) and not held_by_wanted and not moving
-    return {} if ring else users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,19 +83,19 @@ class _Facts:
     process: Process | None
     others: tuple[Process, ...]
     stand: Stand
-    ready: AbstractSet[str]
-    now_s: float
+    view: View
+    sharing: Sharing
 
-    def unmet(self, spec: Unit) -> str | None:
-        """The first unit that `spec` needs and that is not ready."""
-        return next((need for need in spec.needs if need not in self.ready), None)
+    @property
+    def now_s(self) -> float:
+        """The time of this round."""
+        return self.view.now_s
 
 
-def _wanted(unit: Unit, view: _View) -> Verdict:
-    seen = view.seen.get(unit.name) or Seen(name=unit.name)
-    aim = view.aims[unit.name]
+def _wanted(unit: Unit, view: View, sharing: Sharing) -> Verdict:
+    seen, aim = view.of(unit.name), view.aims[unit.name]
     process = rollout.current(seen, aim.revision)
-    needs_ready = all(need in view.ready for need in aim.needs)
+    needs_ready = view.unmet(aim) is None
     facts = _Facts(
         unit=unit,
         aim=aim,
@@ -148,18 +103,48 @@ def _wanted(unit: Unit, view: _View) -> Verdict:
         process=process,
         others=rollout.former(seen, aim.revision),
         stand=rollout.stand(process, aim, view.now_s, needs_ready=needs_ready),
-        ready=view.ready,
-        now_s=view.now_s,
+        view=view,
+        sharing=sharing,
     )
-    if seen.busy:
-        return _while_preparing(facts)
-    steps = rollout.TABLE[facts.stand, rollout.former_stand(facts.others)]
-    return _VERDICTS[steps[1 if aim.handover else 0]](facts)
+    verdict = _while_preparing(facts) if seen.busy else _step(facts)
+    return verdict if verdict.action is not None else _tell(facts, verdict)
+
+
+def _step(facts: _Facts) -> Verdict:
+    """What the rollout asks for. A ready member of a group waits until it is its turn."""
+    former = rollout.former_stand(facts.others)
+    if facts.stand is Stand.ABSENT and former is Former.RUNNING:
+        other = groups.blocker(facts.unit.name, facts.view)
+        if other:
+            waits = f"waits for {other}: one of {facts.unit.group} at a time"
+            return Verdict(unit=facts.unit.name, waits=waits, failed=_is_failed(facts))
+    return _VERDICTS[rollout.TABLE[facts.stand, former][1 if facts.aim.handover else 0]](facts)
+
+
+def _tell(facts: _Facts, verdict: Verdict) -> Verdict:
+    """Tell a running process of new files and servers, when nothing else is to be done."""
+    for process in facts.seen.processes:
+        action = facts.sharing.change(process, facts.aim, facts.unit)
+        if action is None:
+            continue
+        failed = _is_failed(facts)
+        at_s = next_start_at_s(rollout.trouble_of(facts.seen, process.spec.revision))
+        if at_s > facts.now_s:
+            waits = "could not be changed"
+            return Verdict(unit=facts.unit.name, waits=waits, next_start_at_s=at_s, failed=failed)
+        return Verdict(unit=facts.unit.name, action=action, failed=failed)
+    if verdict.settled and any(each.changing for each in facts.seen.processes):
+        return Verdict(unit=facts.unit.name, waits="takes up its changes", failed=verdict.failed)
+    return verdict
 
 
 def _done(facts: _Facts) -> Verdict:
-    went_back = facts.aim is not facts.unit
-    return Verdict(unit=facts.unit.name, failed=went_back, settled=not went_back)
+    if facts.aim is facts.unit:
+        return Verdict(unit=facts.unit.name, settled=True)
+    if rollout.trouble_of(facts.seen, facts.unit.revision) is not None:
+        return Verdict(unit=facts.unit.name, failed=True)
+    waits = f"stays as it is: another one of {facts.unit.group} failed"
+    return Verdict(unit=facts.unit.name, waits=waits)
 
 
 def _wait(facts: _Facts) -> Verdict:
@@ -193,7 +178,7 @@ def _revive(facts: _Facts) -> Verdict:
 
 def _is_failed(facts: _Facts) -> bool:
     """Whether the unit is reported as failed although it is still being tried."""
-    if facts.aim is not facts.unit:
+    if rollout.has_gone_back(facts.unit, facts.seen):
         return True
     process = facts.process
     overdue = (
@@ -208,7 +193,7 @@ def _is_failed(facts: _Facts) -> bool:
 def _begin(facts: _Facts, spec: Unit) -> Verdict:
     """Prepare or start `spec`, or say what that waits for."""
     name, failed = facts.unit.name, _is_failed(facts)
-    unmet = facts.unmet(spec)
+    unmet = facts.view.unmet(spec)
     if unmet is not None:
         return Verdict(unit=name, waits=f"waits for {unmet}", failed=failed)
     if len(facts.seen.processes) >= PROCESSES_MAX:
@@ -217,14 +202,22 @@ def _begin(facts: _Facts, spec: Unit) -> Verdict:
     at_s = next_start_at_s(trouble)
     if at_s > facts.now_s:
         return Verdict(unit=name, waits="keeps failing", next_start_at_s=at_s, failed=failed)
-    why = _cause_of_start(facts, spec)
+    why, shared = _cause_of_start(facts, spec), facts.sharing.spec(spec, facts.unit)
     for preparation in spec.prepare:
         if preparation.key not in facts.seen.prepared:
-            action: Action = Prepare(
-                unit=name, why=f"it was not done yet; {why}", spec=spec, preparation=preparation
-            )
-            return Verdict(unit=name, action=action, failed=failed)
-    return Verdict(unit=name, action=Start(unit=name, why=why, spec=spec), failed=failed)
+            return _prepare(facts, shared, preparation, why)
+    return Verdict(unit=name, action=Start(unit=name, why=why, spec=shared), failed=failed)
+
+
+def _prepare(facts: _Facts, spec: Unit, preparation: Preparation, why: str) -> Verdict:
+    """Run a preparation; members of a group do so one after the other."""
+    name, failed = facts.unit.name, _is_failed(facts)
+    other = groups.preparing(name, preparation.key, facts.view)
+    if other:
+        return Verdict(unit=name, waits=f"waits for {other} to be prepared", failed=failed)
+    why = f"it was not done yet; {why}"
+    action = Prepare(unit=name, why=why, spec=spec, preparation=preparation)
+    return Verdict(unit=name, action=action, failed=failed)
 
 
 def _make_room(facts: _Facts) -> Verdict:
@@ -255,9 +248,12 @@ def _cause_of_start(facts: _Facts, spec: Unit) -> str:
 def _retire(facts: _Facts) -> Verdict:
     """Stop one process of another revision; before its successor runs, only if that can start."""
     name = facts.unit.name
-    unmet = facts.unmet(facts.aim)
+    unmet = facts.view.unmet(facts.aim)
     if facts.stand is Stand.ABSENT and unmet is not None:
         return Verdict(unit=name, waits=f"waits for {unmet}", failed=_is_failed(facts))
+    if facts.stand is Stand.ABSENT and name in facts.sharing.leaving:
+        waits = f"still gets requests from {facts.sharing.leaving[name]}"
+        return Verdict(unit=name, waits=waits, failed=_is_failed(facts))
     process = next(each for each in facts.others if each.phase is not Phase.STOPPING)
     aimed = facts.aim.release or facts.aim.revision
     why = f"{aimed} is ready" if facts.stand is Stand.READY else f"{aimed} is wanted"
@@ -290,14 +286,14 @@ _VERDICTS: dict[Step, Callable[[_Facts], Verdict]] = {
 }
 
 
-def _unwanted(seen: Seen, view: _View) -> Verdict:
+def _unwanted(seen: Seen, view: View, used: Mapping[str, str]) -> Verdict:
     """Stop, forget or erase a unit that is to go; users of it go first."""
     name = seen.name
     running = [each for each in seen.processes if each.phase is not Phase.STOPPING]
     if seen.busy:
         return Verdict(unit=name, waits="a preparation runs")
-    if running and name in view.users:
-        return Verdict(unit=name, waits=f"{view.users[name]} still uses it")
+    if running and name in used:
+        return Verdict(unit=name, waits=f"{used[name]} still uses it")
     if running:
         process = running[0]
         action = Stop(unit=name, why="not wanted", number=process.number, steps=process.spec.stop)
@@ -305,7 +301,7 @@ def _unwanted(seen: Seen, view: _View) -> Verdict:
     return Verdict(unit=name, waits="stops") if seen.processes else _gone(seen, view)
 
 
-def _gone(seen: Seen, view: _View) -> Verdict:
+def _gone(seen: Seen, view: View) -> Verdict:
     """What becomes of the folder of a unit of which nothing runs. Data is kept unless consented."""
     name = seen.name
     if name in view.consent:

@@ -87,10 +87,24 @@ def aim(unit: Unit, seen: Seen) -> Unit:
     Only a unit with a handover goes back by itself: for any other the former revision is gone by
     the time that the new one fails.
     """
+    return seen.good or unit if has_gone_back(unit, seen) else unit
+
+
+def has_gone_back(unit: Unit, seen: Seen) -> bool:
+    """Whether the wanted revision has failed, so that the last good one runs on."""
+    good = seen.good
+    if not unit.handover or good is None or good.revision == unit.revision:
+        return False
+    return trouble_of(seen, unit.revision) is not None
+
+
+def stay(unit: Unit, seen: Seen) -> Unit:
+    """What a unit runs on with when the rollout of another one of its group has failed."""
     good = seen.good
     if not unit.handover or good is None or good.revision == unit.revision:
         return unit
-    return unit if trouble_of(seen, unit.revision) is None else good
+    process = current(seen, unit.revision)
+    return unit if process is not None and process.phase is Phase.READY else good
 
 
 def current(seen: Seen, revision: str) -> Process | None:

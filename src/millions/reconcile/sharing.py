@@ -1,0 +1,124 @@
+"""Sharing: which servers each pool should have now, and how a running process is told.
+
+Pure. A server joins when its unit is ready and leaves before that is stopped; in between it stays,
+because the balancer's own checks are quicker than we are.
+
+Source: the endpoints of a Kubernetes service, whose pods leave it before they are stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from millions.model import Phase, Pool, Process, Reload, Share, Unit
+from millions.reconcile import groups, rollout
+from millions.reconcile.rollout import Former
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from millions.reconcile.view import View
+
+
+class Sharing:
+    """One round's pools. `leaving` are units that still get requests and the one that sends them.
+
+    They are those that shall not get any more, because they are about to be replaced.
+    """
+
+    __slots__ = ("_due", "_view", "leaving")
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        pooled = list(_pooled(view))
+        self._due = _due(view) if pooled else frozenset[str]()
+        self.leaving: dict[str, str] = {}
+        for unit, process, pool in pooled:
+            target = self._pool(unit, pool, pool)
+            stay = {each.unit for each in target.servers}
+            for each in pool.servers:
+                doomed = process.phase is Phase.STOPPING and each.unit in self._due
+                if each.unit not in stay or doomed:
+                    self.leaving[each.unit] = unit.name
+
+    def spec(self, spec: Unit, unit: Unit, running: Pool | None = None) -> Unit:
+        """`spec` of the wanted `unit` with the servers that it should have now.
+
+        `running` is the pool of its process: what is in there stays for as long as it is wanted.
+        """
+        if spec.pool is None:
+            return spec
+        return dataclasses.replace(spec, pool=self._pool(unit, spec.pool, running))
+
+    def change(self, process: Process, aim: Unit, unit: Unit) -> Reload | Share | None:
+        """What a running process has to be told; None when it knows everything."""
+        if process.phase not in (Phase.READY, Phase.UNREADY) or process.changing:
+            return None
+        known = process.spec
+        same = known.revision == aim.revision
+        spec = self.spec(aim if same else known, unit, known.pool)
+        if spec.reload and spec.files != known.files:
+            return _reload(process, spec, "its files changed")
+        if spec.pool == known.pool:
+            return None
+        if spec.pool is None or known.pool is None or _shape(spec.pool) != _shape(known.pool):
+            return _reload(process, spec, "its pool is another one") if spec.reload else None
+        why = _difference(known.pool, spec.pool)
+        return Share(unit=unit.name, why=why, number=process.number, spec=spec)
+
+    def _pool(self, unit: Unit, pool: Pool, running: Pool | None) -> Pool:
+        view = self._view
+        same = unit.pool is not None and unit.pool.backend == pool.backend
+        candidates = unit.pool.servers if unit.pool is not None and same else pool.servers
+        known = {(each.unit, each.address) for each in running.servers} if running else set()
+        able = tuple(
+            each
+            for each in candidates
+            if each.unit in view.wanted
+            and (each.unit in view.serving or (each.unit, each.address) in known)
+        )
+        steady = tuple(each for each in able if each.unit not in self._due)
+        return dataclasses.replace(pool, servers=steady or able)
+
+
+def _reload(process: Process, spec: Unit, why: str) -> Reload:
+    return Reload(unit=spec.name, why=why, number=process.number, spec=spec)
+
+
+def _pooled(view: View) -> Iterator[tuple[Unit, Process, Pool]]:
+    """Every process of a wanted unit that has a pool."""
+    for name, unit in view.wanted.items():
+        for process in view.of(name).processes:
+            if process.spec.pool is not None:
+                yield unit, process, process.spec.pool
+
+
+def _due(view: View) -> frozenset[str]:
+    """The units whose process is stopped next so that another revision can start.
+
+    With a handover the address serves on, so such a unit stays where it is.
+    """
+    return frozenset(
+        name
+        for name, aim in view.aims.items()
+        if not aim.handover
+        and not view.of(name).busy
+        and rollout.current(view.of(name), aim.revision) is None
+        and rollout.former_stand(view.of(name).processes) is Former.RUNNING
+        and view.unmet(aim) is None
+        and not groups.blocker(name, view)
+    )
+
+
+def _shape(pool: Pool) -> tuple[str, str, str]:
+    return pool.socket, pool.backend, pool.options
+
+
+def _difference(before: Pool, after: Pool) -> str:
+    """Who joins and who leaves, in words."""
+    old, new = ({each.unit: each for each in pool.servers} for pool in (before, after))
+    parts = [f"{name} joins" for name in new if name not in old]
+    parts += [f"{name} leaves" for name in old if name not in new]
+    parts += [f"{name} changes" for name in new if name in old and new[name] != old[name]]
+    return ", ".join(parts) or "the order changes"

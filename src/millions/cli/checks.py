@@ -8,7 +8,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from millions.cli import changing
-from millions.errors import MachineError
+from millions.cli.moving import record
+from millions.errors import MachineError, MoveError
 
 if TYPE_CHECKING:
     from millions.cli.opened import Opened
@@ -23,13 +24,24 @@ LOWEST_UNPRIVILEGED_PORT = 1024
 
 
 def before_change(opened: Opened, wanted: Desired) -> None:
-    """Raise MachineError for a public address that is taken, or a disk without room."""
+    """Raise for a move that is half done, a public address that is taken, a disk without room."""
+    _no_move(opened)
     _room(opened)
     former = changing.current(opened.state)
     ours = {address for unit in (former.units if former else ()) for address in unit.public}
     for address in (each for unit in wanted.units for each in unit.public):
         if address not in ours:
             _bindable(address)
+
+
+def _no_move(opened: Opened) -> None:
+    move = record.read(opened.state)
+    if move is not None:
+        raise MoveError(
+            cannot=f"change the stack {opened.stack.name}",
+            because=f"a move of its database to server {move.target} is half done",
+            try_="millions up, or the move again: both finish it or undo it",
+        )
 
 
 def _room(opened: Opened) -> None:

@@ -27,6 +27,7 @@ VERBS = {
     "status": "Say what runs and how it is.",
     "plan": "Say what `up` would do and why; change nothing.",
     "deploy": "Release the application's current code without failing a request.",
+    "move": "Move the database to another, larger server while everything goes on.",
     "logs": "Show the logs of all units, oldest first.",
     "run": "Run a command inside the stack's environment: a migration, a script.",
     "sql": "Open psql on the stack's database, or run one statement.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from millions.cli import changing, ending, exits, printing, releasing
+from millions.cli.moving import resuming
 from millions.cli.opened import Opened, open_stack
 from millions.cli.progress import Progress
 from millions.cli.running import public_addresses
@@ -37,6 +38,7 @@ def command(ctx: click.Context, *, detach: bool, as_json: bool) -> int:
         signal.signal(signal.SIGTERM, _interrupt)
         signal.signal(signal.SIGHUP, _interrupt)
     with changing.alone(opened.state):
+        opened = resuming.settled(opened, Progress(silent=as_json))
         status = _bring_up(opened, silent=as_json)
     _say(opened, status, as_json=as_json)
     return exits.DONE.status if detach else _stay(opened, since=began_at_s)

@@ -1,0 +1,131 @@
+"""Building: the new server is made as a copy of the old one and follows it until it is near.
+
+Nothing of the old server changes but a reservation of WAL; everything here may be undone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from millions.cli.moving import servers
+from millions.cli.moving.servers import LOST
+from millions.cli.moving.site import address_of, ask_for, failed, settled, told, until
+from millions.errors import MoveError
+from millions.runtime import files
+from millions.tiers import postgresql_standby as standby
+
+if TYPE_CHECKING:
+    from millions.cli.moving.record import Move
+    from millions.cli.moving.site import Site
+    from millions.model import Unit
+    from millions.runtime.desired import Desired
+
+MIB = 1_048_576
+COPY_MIB_PER_S_MIN = 2
+"""A copy that is slower than this would never catch up with a busy database."""
+
+COPY_S_MIN = 300.0
+NEAR_BYTES = 1 * MIB
+"""A standby that has less than this to replay is done with it in milliseconds."""
+
+STUCK_S = 60.0
+"""A standby that comes no nearer for so long will not come nearer by itself."""
+
+
+async def build(site: Site, move: Move) -> None:
+    """Make the standby and wait until it follows closely. Raise MoveError when it cannot."""
+    facts = await site.primary.ask_within(servers.facts)
+    _write_follow(site, move)
+    await site.primary.ask_within(lambda each: servers.make_slot(each, move.slot))
+    copied_within_s = COPY_S_MIN + facts.bytes / MIB / COPY_MIB_PER_S_MIN
+    target = _patient(site.target, copied_within_s)
+    site.progress.say(f"copies {facts.bytes // MIB} MiB to {target.name}")
+    wanted = ask_for(site, (site.origin, target), (site.origin,))
+    await _copied(site, wanted, within_s=copied_within_s)
+    site.progress.say(f"{target.name} catches up")
+    await near(site)
+    await settled(site, ask_for(site, (site.origin, site.target), (site.origin, site.target)))
+
+
+async def near(site: Site) -> None:
+    """Wait until the standby follows with little lag. Raise MoveError when it stays behind."""
+    least, since_s, said = -1, time.monotonic(), ""
+    name = site.target.name
+
+    async def check() -> bool:
+        nonlocal least, since_s, said
+        try:
+            found = await site.primary.ask(lambda each: servers.following(each, name))
+            paused = await site.standby.ask(servers.replay_paused)
+        except LOST as error:
+            found, paused, said = None, False, f"no answer: {error}"
+        else:
+            said = "it is not connected" if found is None else f"it is {found.state}"
+        if paused:
+            raise _behind(site, "its replay is paused", "SELECT pg_wal_replay_resume() there")
+        if found is not None and found.lag_bytes >= 0:
+            if found.state == "streaming" and found.lag_bytes <= NEAR_BYTES:
+                return True
+            said = f"it is {found.state} and {found.lag_bytes // 1024} KiB behind"
+            if least < 0 or found.lag_bytes < least:
+                least, since_s = found.lag_bytes, time.monotonic()
+        if time.monotonic() > since_s + STUCK_S:
+            raise _behind(site, said, f"millions logs --unit {name}")
+        return False
+
+    await until(site, check, within_s=86_400.0, saying="catching up")
+
+
+def _write_follow(site: Site, move: Move) -> None:
+    """Say in the new unit's data folder whom it copies and follows."""
+    address = address_of(site.origin)
+    text = standby.follow(
+        host=address.host,
+        port=address.port,
+        role=standby.REPLICATION_ROLE,
+        slot=move.slot,
+        name=site.target.name,
+    )
+    site.state.prepare()
+    site.state.prepare_unit(site.target.name, holds_data=True)
+    files.write(site.data(site.target) / standby.FOLLOW_FILE, text, owner=site.state.account)
+
+
+def _patient(unit: Unit, timeout_s: float) -> Unit:
+    """The unit with time for its copy; its revision is the same."""
+    prepare = tuple(dataclasses.replace(each, timeout_s=timeout_s) for each in unit.prepare)
+    return dataclasses.replace(unit, prepare=prepare)
+
+
+async def _copied(site: Site, wanted: Desired, *, within_s: float) -> None:
+    """Wait until the copy is made and answers; say how far it is."""
+    said = -1
+
+    async def check() -> bool:
+        nonlocal said
+        unit = told(site, site.target.name, wanted.generation)
+        if unit is not None and unit.phase == "ready":
+            return True
+        if unit is not None and unit.phase == "failing":
+            raise failed(unit)
+        try:
+            found = await site.primary.ask(servers.copying)
+        except LOST:
+            return False
+        tenth = found.done * 10 // found.total if found is not None and found.total else -1
+        if found is not None and tenth > said:
+            said = tenth
+            site.progress.say(f"copied {found.done // MIB} of {found.total // MIB} MiB")
+        return False
+
+    await until(site, check, within_s=within_s + 60.0, saying="the copy")
+
+
+def _behind(site: Site, because: str, try_: str) -> MoveError:
+    return MoveError(
+        cannot=f"let {site.target.name} take over from {site.origin.name}",
+        because=f"it does not follow closely enough: {because}; nothing was changed",
+        try_=try_,
+    )

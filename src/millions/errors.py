@@ -9,8 +9,9 @@
     ├── DirectoryError            M410  the directory document cannot be read
     ├── DataRefusedError          M420  an action could lose data and was refused
     ├── NotRunningError           M430  a command needs a stack that runs, and it does not
-    ├── HistoryError              M440  a history of operations cannot be read
     ├── MoveError                 M450  a database was not moved; it is where it was, or says how on
+    ├── ConsensusError            M440  the servers that agree on who leads did not answer
+    ├── HistoryError              M450  a history of operations cannot be read
     └── SdkError                  M500  root of what application code can meet
         ├── NotShardableError     M510  a model could never be sharded
         ├── NotRoutableError      M511  a statement or key cannot be sent to one shard
@@ -105,6 +106,12 @@ class MoveError(MillionsError):
 
 class HistoryError(MillionsError):
     """A history of operations cannot be read or judged."""
+
+    code = "M450"
+
+
+class ConsensusError(MillionsError):
+    """The servers that agree on who leads did not answer within the bounded wait."""
 
     code = "M440"
 

@@ -17,7 +17,10 @@ class Exit:
 
 DONE = Exit(status=0, meaning="done")
 FAILED = Exit(status=1, meaning="it could not be done, for a reason that has no status of its own")
-WRONG = Exit(status=2, meaning="the command line or the stack file is wrong; nothing was changed")
+BROKEN = Exit(status=1, meaning="`drill run` and `check`: a promise is broken")
+WRONG = Exit(
+    status=2, meaning="the command line, the stack file or a history is wrong; nothing was changed"
+)
 MACHINE = Exit(status=3, meaning="this machine lacks something: a program, a free port, room")
 UNIT = Exit(
     status=4, meaning="a unit or a release did not become ready (`status`: something is not ready)"
@@ -27,7 +30,7 @@ REFUSED = Exit(status=6, meaning="refused, because data could be lost and nobody
 NOT_RUNNING = Exit(status=7, meaning="the stack does not run")
 INTERRUPTED = Exit(status=130, meaning="interrupted by Ctrl-C")
 
-ALL = (DONE, FAILED, WRONG, MACHINE, UNIT, STATE, REFUSED, NOT_RUNNING, INTERRUPTED)
+ALL = (DONE, FAILED, BROKEN, WRONG, MACHINE, UNIT, STATE, REFUSED, NOT_RUNNING, INTERRUPTED)
 
 _OF_ERROR: dict[type[errors.MillionsError], Exit] = {
     errors.StackFileError: WRONG,
@@ -38,6 +41,7 @@ _OF_ERROR: dict[type[errors.MillionsError], Exit] = {
     errors.DirectoryError: STATE,
     errors.DataRefusedError: REFUSED,
     errors.NotRunningError: NOT_RUNNING,
+    errors.HistoryError: WRONG,
 }
 
 

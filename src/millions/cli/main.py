@@ -31,6 +31,7 @@ VERBS = {
     "logs": "Show the logs of all units, oldest first.",
     "run": "Run a command inside the stack's environment: a migration, a script.",
     "sql": "Open psql on the stack's database, or run one statement.",
+    "check": "Say which promises a history of operations breaks.",
     "doctor": "Say what this machine has and lacks for each rung.",
     "version": "Say the version.",
     "completion": "Print the completion script of a shell.",

@@ -1,0 +1,1 @@
+"""What came of a history: in words, as JSON, and as a page with a picture."""

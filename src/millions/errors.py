@@ -11,7 +11,7 @@
     ├── NotRunningError           M430  a command needs a stack that runs, and it does not
     ├── MoveError                 M450  a database was not moved; it is where it was, or says how on
     ├── ConsensusError            M440  the servers that agree on who leads did not answer
-    ├── HistoryError              M450  a history of operations cannot be read
+    ├── HistoryError              M460  a history of operations cannot be read
     └── SdkError                  M500  root of what application code can meet
         ├── NotShardableError     M510  a model could never be sharded
         ├── NotRoutableError      M511  a statement or key cannot be sent to one shard
@@ -107,7 +107,7 @@ class MoveError(MillionsError):
 class HistoryError(MillionsError):
     """A history of operations cannot be read or judged."""
 
-    code = "M450"
+    code = "M460"
 
 
 class ConsensusError(MillionsError):

@@ -67,13 +67,15 @@ class Preparation:
     """A command that must have succeeded once before the unit starts: initdb, a migration.
 
     It counts as done when a marker for `key` exists in the unit's folder; the runtime writes it
-    after exit status 0. A changed `key` makes it run again.
+    after exit status 0. A changed `key` makes it run again. One that is `shared` is done for all of
+    a group when it is done for one member.
     """
 
     name: str
     command: tuple[str, ...]
     key: str
     timeout_s: float = 120.0
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

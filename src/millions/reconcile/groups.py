@@ -16,6 +16,7 @@ from millions.reconcile.backoff import next_start_at_s
 from millions.reconcile.view import is_ready
 
 if TYPE_CHECKING:
+    from millions.model import Preparation
     from millions.reconcile.view import View
 
 
@@ -45,13 +46,18 @@ def preparing(name: str, key: str, view: View) -> str:
     return ""
 
 
+def is_prepared(name: str, preparation: Preparation, view: View) -> bool:
+    """Whether a preparation is done for a unit; a shared one by any member of its group."""
+    names = view.members.get(view.wanted[name].group, ()) if preparation.shared else ()
+    return any(preparation.key in view.of(each).prepared for each in (name, *names))
+
+
 def _begins_with(name: str, key: str, view: View) -> bool:
     """Whether a member that does not run is about to begin with the preparation `key`."""
     seen, aim = view.of(name), view.aims[name]
     return (
         not seen.processes
-        and key not in seen.prepared
-        and any(each.key == key for each in aim.prepare)
+        and any(each.key == key and not is_prepared(name, each, view) for each in aim.prepare)
         and view.unmet(aim) is None
         and next_start_at_s(rollout.trouble_of(seen, aim.revision)) <= view.now_s
     )

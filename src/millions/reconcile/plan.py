@@ -204,7 +204,7 @@ def _begin(facts: _Facts, spec: Unit) -> Verdict:
         return Verdict(unit=name, waits="keeps failing", next_start_at_s=at_s, failed=failed)
     why, shared = _cause_of_start(facts, spec), facts.sharing.spec(spec, facts.unit)
     for preparation in spec.prepare:
-        if preparation.key not in facts.seen.prepared:
+        if not groups.is_prepared(name, preparation, facts.view):
             return _prepare(facts, shared, preparation, why)
     return Verdict(unit=name, action=Start(unit=name, why=why, spec=shared), failed=failed)
 

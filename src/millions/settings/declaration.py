@@ -7,7 +7,7 @@ Source: kamal `configuration/docs`, uv's settings macro.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
@@ -99,6 +99,8 @@ def _type_words(annotation: Any) -> str:
     arguments = get_args(annotation)
     if origin is list:
         return "a list, each " + _type_words(arguments[0])
+    if origin is Literal:
+        return " or ".join(f'"{each}"' for each in arguments)
     if origin is dict:
         return "a table, each value " + _type_words(arguments[1])
     if isinstance(annotation, type) and issubclass(annotation, Table):

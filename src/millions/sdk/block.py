@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import greenlet_spawn
 
 from millions.errors import CommitUnknownError
-from millions.sdk.retry import Fate, Patience, fate, words
+from millions.sdk.retry import Patience, words
+from millions.sdk.route import Behind, Next
 from millions.sdk.session import CommitWatcher, Session, call_all
 from millions.sdk.transaction import Outcome, Transaction
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from millions.sdk.seats import Seats
+    from millions.sdk.member import Member
+    from millions.sdk.route import Route
     from millions.sdk.sharding import AnyKey
 
 
@@ -33,15 +34,14 @@ class Block:
     """The context manager that `db.write` and `db.read` return; used once."""
 
     __slots__ = (
-        "_begin_sql",
         "_connection",
-        "_engine",
         "_hold_s",
         "_key",
+        "_member",
         "_names",
         "_prepared",
         "_read_only",
-        "_seats",
+        "_route",
         "_session",
         "_shard",
         "_transaction",
@@ -54,24 +54,21 @@ class Block:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        route: Route,
         key: AnyKey,
         *,
         shard: str,
-        begin_sql: str,
         read_only: bool,
         watchers: tuple[CommitWatcher, ...],
-        seats: Seats,
         hold_s: float,
     ) -> None:
-        self._engine = engine
+        self._route = route
         self._key = key
         self._shard = shard
-        self._begin_sql = begin_sql
         self._read_only = read_only
         self._watchers = watchers
-        self._seats = seats
         self._hold_s = hold_s
+        self._member: Member | None = None
         self._names: frozenset[str] = frozenset()
         self._prepared: list[CommitWatcher] = []
 
@@ -88,33 +85,46 @@ class Block:
         return Outcome.OPEN if transaction is None else transaction.outcome
 
     async def __aenter__(self) -> Session:
-        """Begin; hold while the server restarts. Raise UnavailableError when it stays away."""
-        await self._seats.take()
+        """Begin; hold while no server is there. Raise UnavailableError when it stays so."""
         try:
             return await self._held()
         except BaseException:
-            self._seats.give()
+            self._stand_up()
             raise
 
     async def _held(self) -> Session:
-        """Begin, again and again while the server restarts."""
+        """Begin, again and again while there is no server to begin on."""
         patience: Patience | None = None
         began_at_s = time.monotonic()
         while True:
             try:
-                await greenlet_spawn(self._begin)
+                member = self._route.choose()
+                if member is not self._member:
+                    self._stand_up()
+                    await member.seats.take()
+                    self._member = member
+                await greenlet_spawn(self._begin, member)
             except Exception as error:
-                if fate(error) is not Fate.LOST:
+                verdict = self._route.failed(self._member, error)
+                if verdict is Next.RAISE:
                     raise
+                if verdict is Next.AT_ONCE:
+                    continue
                 if patience is None:
                     patience = Patience(
                         doing=f"begin a transaction on {self._shard}",
                         limit_s=self._hold_s,
                         began_at_s=began_at_s,
                     )
-                await patience.pause(error)
+                await patience.pause(error, self._route.change)
             else:
                 return self._session
+
+    def _stand_up(self) -> None:
+        """Give the seat back, if one was taken."""
+        member, self._member = self._member, None
+        if member is not None:
+            member.seats.give()
 
     async def __aexit__(
         self,
@@ -126,36 +136,50 @@ class Block:
         try:
             await self._leave(error)
         finally:
-            self._seats.give()
+            self._stand_up()
 
     async def _leave(self, error: BaseException | None) -> None:
         if error is not None:
             await self._undo()
+            if self._transaction.lost:
+                self._route.lost(self._member)
             return
         try:
             await self._finish()
         except BaseException as failure:  # noqa: BLE001  # the outcome decides what it means
             if self._transaction.outcome is not Outcome.COMMITTED:
+                if self._transaction.lost:
+                    self._route.lost(self._member)
                 await self._failed(failure)
             self._transaction.cancelled |= isinstance(failure, asyncio.CancelledError)
         self._tell_done()
         if self._transaction.cancelled:
             raise asyncio.CancelledError
 
-    def _begin(self) -> None:
-        connection = self._engine.sync_engine.connect()
+    def _begin(self, member: Member) -> None:
+        connection = member.engine.sync_engine.connect()
+        route = self._route
         try:
             transaction = Transaction(
-                connection, begin_sql=self._begin_sql, read_only=self._read_only
+                connection,
+                begin_sql=route.begin_sql,
+                read_only=self._read_only,
+                track=route.track_on(member),
             )
             transaction.begin()
+            if self._read_only and transaction.behind():
+                transaction.abandon()
+                raise Behind  # the connection is closed below, and stays usable
+        except Behind:
+            connection.close()
+            raise
         except BaseException:
             connection.invalidate()
             connection.close()
             raise
         self._connection, self._transaction = connection, transaction
         self._session = Session(
-            AsyncConnection(self._engine, connection),
+            AsyncConnection(member.engine, connection),
             key=self._key,
             shard=self._shard,
             transaction=transaction,

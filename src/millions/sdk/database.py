@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from millions.errors import DirectoryError, SdkError, UnavailableError
-from millions.sdk import driver, scatter, sharding_check
+from millions.sdk import scatter, sharding_check
 from millions.sdk.block import Block
 from millions.sdk.driver import CHECKOUT_LIMIT_S
 from millions.sdk.retry import DEMOTED, HOLD_S, Fate, Patience, fate, sqlstate
-from millions.sdk.seats import Seats
+from millions.sdk.shard import Bounds, OpenShard
 from millions.sdk.sharding import REFERENCE, AnyKey, Key, checked_key
+from millions.sdk.topology import SETTLE_S
 from millions.sdk.transaction import Outcome
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import asyncpg
     from sqlalchemy import MetaData, Result, Row, Select
     from sqlalchemy.engine import FrozenResult
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from millions.directory import DatabasePlace, Directory, Endpoint
+    from millions.directory import Directory
+    from millions.sdk.route import Route
     from millions.sdk.scatter import Order
     from millions.sdk.session import CommitWatcher, Session
 
@@ -40,41 +40,29 @@ Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializabl
 
 ISOLATIONS: tuple[str, ...] = get_args(Isolation)
 
-BEGIN_WRITE = "BEGIN"
-BEGIN_READ = "BEGIN READ ONLY"
-
-CLOSE_LIMIT_S = 5.0
-"""How long `close` waits for connections in use before it drops them."""
-
 ATTEMPTS = 5
 """How often `run` tries: four collisions in a row mean that the data, not luck, is the matter."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenShard:
-    """One shard that this process is connected to."""
-
-    name: str
-    primary: Endpoint
-    engine: AsyncEngine
-    pool: asyncpg.Pool[Any]
-    seats: Seats
 
 
 class Database:
     """The noun `db`. Made without I/O; usable between `open` and `close`, on one event loop.
 
     `hold_s` bounds how long a block that has not begun waits for a server that is away,
-    `checkout_s` how long it waits for a connection that other blocks hold.
+    `checkout_s` how long it waits for a connection that other blocks hold; `settle_s` is how long
+    replicas are watched before anybody reads from them.
     """
 
-    def __init__(self, *, hold_s: float = HOLD_S, checkout_s: float = CHECKOUT_LIMIT_S) -> None:
+    def __init__(
+        self,
+        *,
+        hold_s: float = HOLD_S,
+        checkout_s: float = CHECKOUT_LIMIT_S,
+        settle_s: float = SETTLE_S,
+    ) -> None:
         self._hold_s = hold_s
-        self._checkout_s = checkout_s
+        self._bounds = Bounds(checkout_s=checkout_s, settle_s=settle_s)
         self._shards: dict[str, OpenShard] = {}
         self._home: OpenShard | None = None
-        self._place: DatabasePlace | None = None
-        self._name = "millions"
         self._watchers: tuple[CommitWatcher, ...] = ()
 
     async def open(self, directory: Directory) -> None:
@@ -87,30 +75,26 @@ class Database:
                 try_="a version of millions that knows rung 11",
             )
         await self.close()
-        self._place = place
-        self._name = f"{directory.stack} {os.getpid()}"
-        for shard in place.shards:
-            made = driver.engine(place, shard.primary, name=self._name)
-            pool = await driver.raw_pool(place, shard.primary, name=self._name)
-            self._shards[shard.name] = OpenShard(
-                name=shard.name,
-                primary=shard.primary,
-                engine=made,
-                pool=pool,
-                seats=Seats(place.pool_size, shard=shard.name, wait_s=self._checkout_s),
-            )
+        name = f"{directory.stack} {os.getpid()}"
+        for each in place.shards:
+            shard = OpenShard(each, place, name=name, bounds=self._bounds)
+            self._shards[each.name] = shard
+            await shard.open()
         self._home = self._shards[place.shards[0].name]
         await self._first_contact()
 
+    async def follow(self, directory: Directory) -> None:
+        """Use the servers that `directory` names from now on, without an interruption."""
+        for each in directory.database.shards:
+            shard = self._shards.get(each.name)
+            if shard is not None:
+                await shard.follow(each)
+
     async def close(self) -> None:
-        """Drop every connection; those in use after `CLOSE_LIMIT_S` too."""
+        """Drop every connection; those in use after some seconds too."""
         shards, self._shards, self._home = self._shards, {}, None
         for shard in shards.values():
-            try:
-                await asyncio.wait_for(shard.pool.close(), CLOSE_LIMIT_S)
-            except TimeoutError:
-                shard.pool.terminate()
-            await driver.dispose(shard.engine, within_s=CLOSE_LIMIT_S)
+            await shard.close()
 
     def declare(self, metadata: MetaData) -> None:
         """Register the application's tables. Raise NotShardableError for what cannot be split."""
@@ -118,11 +102,21 @@ class Database:
 
     def write(self, key: AnyKey, *, isolation: Isolation | None = None) -> Block:
         """Begin a transaction on the primary of `key`'s shard; the block's end commits it."""
-        return self._block(key, _begin(isolation, read_only=False), read_only=False)
+        shard = self._shard_of(key)
+        return self._block(shard, key, shard.to_write(_checked(isolation)), read_only=False)
 
-    def read(self, key: AnyKey, *, isolation: Isolation | None = None) -> Block:
-        """Begin a transaction that can only read."""
-        return self._block(key, _begin(isolation, read_only=True), read_only=True)
+    def read(
+        self, key: AnyKey, *, isolation: Isolation | None = None, primary: bool = False
+    ) -> Block:
+        """Begin a transaction that can only read.
+
+        In a request a replica answers that shows all that the request's user wrote and saw; the
+        primary answers when there is none, when `primary`, outside of requests, and when the
+        isolation is serializable, which replicas do not have.
+        """
+        shard = self._shard_of(key)
+        route = shard.to_read(_checked(isolation), primary=primary)
+        return self._block(shard, key, route, read_only=True)
 
     async def run(
         self,
@@ -187,34 +181,31 @@ class Database:
         return self._open_shard(shard).pool
 
     async def listener(self, shard: str | None = None) -> asyncpg.Connection[Any]:
-        """Open a connection of its own for LISTEN; the caller closes it."""
-        found = self._open_shard(shard)
-        if self._place is None:
-            raise _not_open()
-        return await driver.connect(self._place, found.primary, name=f"{self._name} listener")
+        """Open a connection of its own to the primary, for LISTEN; the caller closes it."""
+        return await self._open_shard(shard).connect("listener")
 
     async def _part(
         self, shard: OpenShard, statement: Select[*tuple[Any, ...]]
     ) -> FrozenResult[Any]:
-        async with self._block_on(shard, REFERENCE, BEGIN_READ, read_only=True) as session:
+        route = shard.to_read(None, primary=False)
+        async with self._block(shard, REFERENCE, route, read_only=True) as session:
             result: Result[Any] = await session.execute(statement)
             return result.freeze()
 
-    def _block(self, key: AnyKey, begin_sql: str, *, read_only: bool) -> Block:
+    def _shard_of(self, key: AnyKey) -> OpenShard:
         shard = self._home
         if shard is None:
             raise _not_open()
-        return self._block_on(shard, checked_key(key), begin_sql, read_only=read_only)
+        checked_key(key)
+        return shard
 
-    def _block_on(self, shard: OpenShard, key: AnyKey, begin_sql: str, *, read_only: bool) -> Block:
+    def _block(self, shard: OpenShard, key: AnyKey, route: Route, *, read_only: bool) -> Block:
         return Block(
-            shard.engine,
+            route,
             key,
             shard=shard.name,
-            begin_sql=begin_sql,
             read_only=read_only,
             watchers=self._watchers,
-            seats=shard.seats,
             hold_s=self._hold_s,
         )
 
@@ -227,7 +218,7 @@ class Database:
     async def _first_contact(self) -> None:
         """Begin one transaction on each shard, so that a wrong place is known at the start."""
         try:
-            async with self.read(REFERENCE):
+            async with self.read(REFERENCE, primary=True):
                 pass
         except Exception as error:
             with suppress(Exception):
@@ -249,12 +240,10 @@ def _repeatable(block: Block, error: Exception) -> bool:
     return kind is Fate.COLLIDED or (kind is Fate.LOST and block.lost) or sqlstate(error) == DEMOTED
 
 
-def _begin(isolation: Isolation | None, *, read_only: bool) -> str:
-    if isolation is None:
-        return BEGIN_READ if read_only else BEGIN_WRITE
-    if isolation not in ISOLATIONS:
+def _checked(isolation: Isolation | None) -> Isolation | None:
+    if isolation is not None and isolation not in ISOLATIONS:
         raise ValueError(f"isolation is {isolation!r}, it may be one of {ISOLATIONS}")
-    return f"BEGIN ISOLATION LEVEL {isolation.upper()}{' READ ONLY' if read_only else ''}"
+    return isolation
 
 
 def _not_open() -> UnavailableError:

@@ -19,7 +19,11 @@ from millions.errors import UnavailableError
 from millions.sdk.transaction import ROLLBACK_LIMIT_S, Notices
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from millions.directory import DatabasePlace, Endpoint
+
+    Connect = Callable[[], Awaitable[asyncpg.Connection[Any]]]
 
 CONNECT_LIMIT_S = 5.0
 
@@ -61,29 +65,23 @@ def arguments(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> dict[st
     }
 
 
-async def connect(
-    place: DatabasePlace, endpoint: Endpoint, *, name: str
-) -> asyncpg.Connection[Any]:
-    """Open one connection to `endpoint` within `CONNECT_LIMIT_S`."""
-    return await connect_with(arguments(place, endpoint, name=name))
-
-
 async def connect_with(wanted: dict[str, Any]) -> asyncpg.Connection[Any]:
-    """Open one connection with the arguments of `arguments`, or such with other settings."""
+    """Open one connection with the arguments of `arguments`, within `CONNECT_LIMIT_S`."""
     connection: asyncpg.Connection[Any] = await asyncpg.connect(**wanted)
     await notice_silence(connection)
     return connection
 
 
-async def raw_pool(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> asyncpg.Pool[Any]:
-    """Make a pool of raw connections; connects to nothing yet."""
-    return await asyncpg.create_pool(
-        **arguments(place, endpoint, name=name),
-        min_size=0,
-        max_size=RAW_POOL_MAX,
-        init=notice_silence,
-        reset=leave_transaction,
+async def raw_pool(connect: Connect) -> asyncpg.Pool[Any]:
+    """Make a pool of raw connections that `connect` opens; connects to nothing yet."""
+
+    async def opened(*_: object, **__: object) -> asyncpg.Connection[Any]:
+        return await connect()
+
+    made: asyncpg.Pool[Any] = await asyncpg.create_pool(
+        connect=opened, min_size=0, max_size=RAW_POOL_MAX, reset=leave_transaction
     )
+    return made
 
 
 async def leave_transaction(connection: asyncpg.Connection[Any]) -> None:
@@ -108,16 +106,16 @@ def password(place: DatabasePlace) -> str:
         ) from error
 
 
-def engine(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> AsyncEngine:
-    """Make an engine with a pool of `place.pool_size` connections; connects to nothing yet."""
+def engine(connect: Connect, *, pool_size: int) -> AsyncEngine:
+    """Make an engine with a pool of connections that `connect` opens; connects to nothing yet."""
 
     async def opened(**_: object) -> asyncpg.Connection[Any]:
-        return await connect(place, endpoint, name=name)
+        return await connect()
 
     made = create_async_engine(
         URL,
         async_creator=opened,
-        pool_size=place.pool_size,
+        pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CHECKOUT_LIMIT_S,  # never waits: a block takes a seat first
         pool_use_lifo=True,  # few warm connections rather than many cold ones

@@ -10,11 +10,15 @@ import asyncio
 import random
 import time
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from millions.errors import MillionsError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 HOLD_S = 10.0
 """A transaction that has not started is held this long while its server restarts or moves:
@@ -32,6 +36,10 @@ RESTARTING = frozenset({"57P01", "57P02", "57P03", "57P05", "53300"})
 
 DEMOTED = "25006"
 """read-only transaction: on a connection for writing it says that the server is a replica now"""
+
+NOT_PRIMARY = frozenset({DEMOTED, "0A000"})
+"""What a server that is a replica answers to BEGIN READ WRITE: "cannot set transaction read-write
+mode during recovery" (feature not supported)."""
 
 COLLIDED = frozenset({"40001", "40P01"})
 """serialization failure, deadlock detected: the transaction did nothing and may be repeated"""
@@ -103,8 +111,15 @@ class Patience:
         self._began_at_s = time.monotonic() if began_at_s is None else began_at_s
         self._pause_s = FIRST_PAUSE_S
 
-    async def pause(self, error: BaseException) -> None:
-        """Wait before the next attempt. Raise UnavailableError from `error` when time is up."""
+    async def pause(
+        self,
+        error: BaseException,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Wait before the next attempt. Raise UnavailableError from `error` when time is up.
+
+        `wait` waits the given seconds, or less when it knows better.
+        """
         waited_s = time.monotonic() - self._began_at_s
         if waited_s >= self._limit_s:
             raise UnavailableError(
@@ -112,7 +127,7 @@ class Patience:
                 because=f"no answer for {waited_s:.1f} s; last: {words(error)}",
                 try_="millions status",
             ) from error
-        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
+        await wait(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
 

@@ -19,6 +19,8 @@ from millions.sdk.retry import CANCELLED
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from millions.sdk.track import Track
+
 BEGIN_LIMIT_S = 5.0
 """BEGIN does nothing: a server that does not answer it in this time is not there."""
 
@@ -57,15 +59,26 @@ class Transaction:
         "leaving",
         "outcome",
         "read_only",
+        "track",
     )
 
-    def __init__(self, connection: Connection, *, begin_sql: str, read_only: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        begin_sql: str,
+        read_only: bool,
+        track: Track | None = None,
+    ) -> None:
         pooled = connection.connection
         self._adapter = cast("Any", pooled.dbapi_connection)
         self._raw: asyncpg.Connection[Any] = self._adapter._connection  # noqa: SLF001  # the seam
         self._notices: Notices = pooled.info[Notices]
         self._begin_sql = begin_sql
         self.read_only = read_only
+        self.track = track
+        """Where shards have replicas: who wants to know how far this transaction has seen."""
+
         self.outcome = Outcome.OPEN
         self.leaving = False
         self.cancelled = False
@@ -92,6 +105,10 @@ class Transaction:
     def lost(self) -> bool:
         """Whether the connection is gone."""
         return self._raw.is_closed()
+
+    def behind(self) -> bool:
+        """Whether the server does not show all that the user has seen. After `begin`."""
+        return self.track is not None and not self.track.begun(self._raw)
 
     @property
     def usable(self) -> bool:
@@ -133,12 +150,14 @@ class Transaction:
         """Send ROLLBACK; the server does the same when the connection is gone."""
         if self.outcome is Outcome.OPEN:
             self.outcome = Outcome.ROLLED_BACK
-        if not self._raw.is_closed():
+        if self.track is not None:
+            await self.track.roll_back(self._raw)
+        elif not self._raw.is_closed():
             await self._raw.execute("ROLLBACK", timeout=ROLLBACK_LIMIT_S)
 
     async def _sent_commit(self) -> str:
         """Send COMMIT in a task of its own, which a cancelled caller waits for all the same."""
-        sent = asyncio.ensure_future(self._raw.execute("COMMIT", timeout=COMMIT_LIMIT_S))
+        sent = asyncio.ensure_future(self._exchanged_commit())
         try:
             while True:
                 try:
@@ -151,6 +170,12 @@ class Transaction:
             if error.severity_en == "ERROR" and error.sqlstate != CANCELLED:
                 self.outcome = Outcome.ROLLED_BACK
             raise
+
+    async def _exchanged_commit(self) -> str:
+        """Send COMMIT; then learn where it lies in the log, if somebody wants to know."""
+        if self.track is None:
+            return await self._raw.execute("COMMIT", timeout=COMMIT_LIMIT_S)
+        return await self.track.commit(self._raw, within_s=COMMIT_LIMIT_S)
 
 
 class Notices:

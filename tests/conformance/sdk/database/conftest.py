@@ -48,7 +48,7 @@ def redirected(directory: Directory, endpoint: Endpoint, **changes: object) -> D
 async def create_tables(directory: Directory) -> None:
     db = Database()
     await db.open(directory)
-    async with db._home.engine.begin() as connection:
+    async with db._home.primary.engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     await db.close()
 

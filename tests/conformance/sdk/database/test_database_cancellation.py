@@ -51,7 +51,7 @@ async def duration_s(work):
 
 async def check_pool(db, witness, size):
     """All `size` connections can be had at once, and the server knows of no other."""
-    assert db._home.engine.pool.checkedout() == 0
+    assert db._home.primary.engine.pool.checkedout() == 0
 
     async def all_idle():
         return all(row["state"] == "idle" for row in await witness.fetch(BACKENDS))
@@ -96,11 +96,11 @@ async def test_a_connect_cancelled_at_any_moment_leaks_nothing(millions_director
         async with db.write(uuid7()):
             pass
 
-    await db._home.engine.dispose()
+    await db._home.primary.engine.dispose()
     whole_s = await duration_s(work)
     cancelled = []
     for step in range(STEPS):
-        await db._home.engine.dispose()
+        await db._home.primary.engine.dispose()
         cancelled.append(await cancel_after(whole_s * step / STEPS, work))
     assert sum(cancelled) > STEPS / 2
     await check_pool(db, witness, 1)
@@ -117,7 +117,7 @@ async def test_a_task_cancelled_before_the_answer_leaks_nothing(millions_directo
         near = Endpoint(host="127.0.0.1", port=relay.port)
         await db.open(redirected(narrow(millions_directory, 1), near, pool_size=1))
         if stall == b"SCRAM-SHA-256":
-            await db._home.engine.dispose()
+            await db._home.primary.engine.dispose()
 
         async def work():
             async with db.read(uuid7()):

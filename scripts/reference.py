@@ -124,7 +124,8 @@ def example(rung: int) -> str:
     chosen = next(each for each in rungs.RUNGS if each.number == rung)
     return (
         f"# Rung {rung}, {chosen.name}: {chosen.adds}. Every setting stands here; those behind a # "
-        f"at their default.\nrung = {rung}\n\n" + pages.example(tables(), {"app": dict(app)})
+        f"at their default.\nrung = {rung}\n\n"
+        + pages.example(tables(), {"app": dict(app)}, present=("app", *rungs.preset(rung)))
     )
 
 

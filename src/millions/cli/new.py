@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from millions import rungs
 from millions.errors import StackFileError
 from millions.sdk import migrations
 from millions.settings import Table, pages
@@ -74,7 +75,7 @@ def _stack_file(name: str, package: str) -> str:
         "static": "static",
         "migrate": "alembic upgrade head",
     }
-    return "rung = 1\n\n" + pages.example(tables, {"app": app})
+    return "rung = 1\n\n" + pages.example(tables, {"app": app}, present=("app", *rungs.preset(1)))
 
 
 def _files(folder: Traversable, inside: str = "") -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from millions.settings.declaration import Declared, Table, declared
 from millions.settings.toml import literal
@@ -12,9 +12,17 @@ WIDTH = 88
 Tables = Iterable[tuple[str, type[Table]]]
 
 
-def example(tables: Tables, values: dict[str, dict[str, object]]) -> str:
-    """A stack file that names every setting: those in `values` set, the others as comments."""
-    parts = [_example_table(name, kind, values.get(name, {})) for name, kind in tables]
+def example(
+    tables: Tables, values: dict[str, dict[str, object]], *, present: Collection[str]
+) -> str:
+    """A stack file that names every setting: those in `values` set, the others as comments.
+
+    So are the names of tables that are not `present`: naming a tier would add it.
+    """
+    parts = [
+        _example_table(name, kind, values.get(name, {}), present=name in present)
+        for name, kind in tables
+    ]
     return "\n".join(parts)
 
 
@@ -28,8 +36,10 @@ def summary(kind: type[Table]) -> str:
     return (kind.__doc__ or "").strip().splitlines()[0]
 
 
-def _example_table(name: str, kind: type[Table], values: dict[str, object]) -> str:
-    lines = [f"# {summary(kind)}", f"[{name}]"]
+def _example_table(
+    name: str, kind: type[Table], values: dict[str, object], *, present: bool
+) -> str:
+    lines = [f"# {summary(kind)}", f"[{name}]" if present else f"# [{name}]"]
     for each in declared(kind):
         bounds = f" ({each.accepts})" if each.lowest is not None else ""
         lines += textwrap.wrap(

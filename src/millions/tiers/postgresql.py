@@ -1,4 +1,4 @@
-"""What PostgreSQL is told: its configuration, who may connect, how its data folder is made. Pure.
+"""What PostgreSQL is told: its configuration, and who may connect. Pure.
 
 Source: the PostgreSQL 18 manual, "Resource Consumption"; the memory rules of pgtune and
 timescaledb-tune; the settings that Patroni compares before it takes a running server over.
@@ -42,6 +42,19 @@ FROM_THE_FIRST_DAY = {
     "hot_standby": "on",
 }
 
+SLOT_WAL_SHARE = 4
+"""Times max_wal_size: what is kept for a replica that is away. One that missed more is made anew,
+because a full disk would stop the primary."""
+
+REPLICATION = {
+    "hot_standby_feedback": "on",  # a long read on a replica is not cancelled by a vacuum
+    "max_standby_streaming_delay": "5s",  # nor does it hold up what others wait to read for longer
+    "wal_receiver_status_interval": "1s",
+    "wal_retrieve_retry_interval": "100ms",
+    "wal_sender_timeout": "5s",
+    "wal_receiver_timeout": "10s",
+}
+
 CONNECTIONS = {
     "password_encryption": "scram-sha-256",
     "authentication_timeout": "10s",
@@ -77,78 +90,36 @@ DISK = {
     "jit": "off",  # compiling costs more than the short queries of a web page
 }
 
-HOST_BASED_AUTHENTICATION = """\
-# A password for everybody, on this machine's own addresses only.
-host all all 127.0.0.0/8 scram-sha-256
-host replication millions_admin 127.0.0.0/8 scram-sha-256
-"""
+RULES = (
+    "host all all 127.0.0.0/8 scram-sha-256",
+    "host replication millions_replication,millions_admin 127.0.0.0/8 scram-sha-256",
+)
+"""Who may connect: a password for everybody, on this machine's own addresses only."""
 
-PREPARE = r"""#!/bin/sh
-# Makes the data folder once: roles, the database, password files. Passwords travel by files and
-# standard input only. What is half made lies in a folder of its own and is made anew.
-set -eu
-umask 077
-bin=$1 data=$2 folder=$3 secrets=$4 major=$5
-made=$data/postgresql
-half=$data/postgresql.incomplete
-if [ -f "$made/PG_VERSION" ]; then
-    found=$(cat "$made/PG_VERSION")
-    [ "$found" = "$major" ] && exit 0
-    echo "cannot start PostgreSQL $major on the data folder $made" >&2
-    echo "  because: it was made by PostgreSQL $found" >&2
-    echo "  try: [database] bin = the programs of PostgreSQL $found, or pg_upgrade" >&2
-    exit 1
-fi
-rm -rf "$half"
-"$bin/initdb" -D "$half" --username=millions_admin --pwfile="$secrets/database-admin" \
-    --auth=scram-sha-256 --encoding=UTF8 --locale=C --locale-provider=builtin \
-    --builtin-locale=C.UTF-8 --data-checksums --no-instructions \
-    >"$folder/initdb.log" 2>&1 || { cat "$folder/initdb.log" >&2; exit 1; }
-single() {
-    "$bin/postgres" --single -j -D "$half" -c log_min_error_statement=panic \
-        -c log_min_messages=error -c exit_on_error=on "$@" >"$folder/single.log" 2>&1
-}
-password=$(tr -d '\n' <"$secrets/database")
-case $password in
-    *[!A-Za-z0-9_-]*) echo "the secret 'database' holds odd characters" >&2; exit 1 ;;
-esac
-single postgres <<SQL || { cat "$folder/single.log" >&2; exit 1; }
-CREATE ROLE app LOGIN PASSWORD '$password' NOSUPERUSER NOCREATEDB NOCREATEROLE;
-
-CREATE DATABASE app OWNER app;
-
-REVOKE CONNECT ON DATABASE postgres FROM PUBLIC;
-
-REVOKE CONNECT, TEMPORARY ON DATABASE app FROM PUBLIC;
-
-GRANT pg_read_all_stats TO app;
-
-SQL
-if single -c shared_preload_libraries=pg_stat_statements app <<SQL
-CREATE EXTENSION pg_stat_statements;
-
-SQL
-then echo "shared_preload_libraries = 'pg_stat_statements'" >"$half/preload.conf"
-else echo "# pg_stat_statements is not part of this PostgreSQL" >"$half/preload.conf"
-fi
-mv "$half" "$made"
-sync "$data"  # else a power cut could undo the rename, and with it all that is written from now on
-"""
+PRELOAD = "include_if_exists = '{data}/postgresql/preload.conf'\n"
+"""What was found when the data folder was made: whether there is pg_stat_statements."""
 
 
 def settings(
     *, memory_mib: int, connections: int, host: str, port: int, cluster: str
 ) -> dict[str, str]:
-    """Answer the settings of one server, in the order in which they are written."""
+    """Answer the settings of a server on its own, in the order in which they are written."""
+    return {
+        "listen_addresses": host,
+        "port": str(port),
+        "hba_file": "{folder}/pg_hba.conf",
+        "cluster_name": cluster,
+        **parameters(memory_mib=memory_mib, connections=connections),
+    }
+
+
+def parameters(*, memory_mib: int, connections: int) -> dict[str, str]:
+    """Answer what is told to every server, on its own or in a cluster."""
     work_mib = _within(WORK_MIB, memory_mib * WORK_SHARE / connections)
     wal_mib = _within(WAL_MIB, memory_mib * 4)
     buffers_mib = int(memory_mib * BUFFERS_SHARE)
     return {
-        "listen_addresses": host,
-        "port": str(port),
         "unix_socket_directories": "",  # two servers of one stack may share a machine
-        "hba_file": "{folder}/pg_hba.conf",
-        "cluster_name": cluster,
         "max_connections": str(connections + RESERVED_CONNECTIONS),
         "superuser_reserved_connections": str(RESERVED_CONNECTIONS),
         **CONNECTIONS,
@@ -159,7 +130,9 @@ def settings(
         "wal_buffers": f"{min(WAL_BUFFERS_MIB_MAX, max(1, buffers_mib // 32))}MB",
         "max_wal_size": f"{wal_mib}MB",
         "min_wal_size": f"{max(80, wal_mib // 4)}MB",
+        "max_slot_wal_keep_size": f"{SLOT_WAL_SHARE * wal_mib}MB",
         **FROM_THE_FIRST_DAY,
+        **REPLICATION,
         **DISK,
         **LOGGING,
     }
@@ -169,8 +142,12 @@ def configuration(settings: dict[str, str]) -> str:
     """Answer the text of postgresql.conf."""
     lines = ["# Written by Millions from [database] of the stack file."]
     lines += [f"{name} = '{value}'" for name, value in settings.items()]
-    lines.append("include_if_exists = '{data}/postgresql/preload.conf'")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + PRELOAD
+
+
+def authentication() -> str:
+    """Answer the text of pg_hba.conf."""
+    return "\n".join(RULES) + "\n"
 
 
 def startup_message(*, user: str, database: str) -> bytes:

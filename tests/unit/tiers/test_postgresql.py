@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from millions.tiers import postgresql
+from millions.tiers import postgresql, postgresql_folder
 
 
 def settings(memory_mib: int, connections: int = 100) -> dict[str, str]:
@@ -55,11 +55,7 @@ def test_what_later_rungs_and_promises_need_is_set_from_the_first_day(
 
 
 def test_nobody_connects_without_a_password_or_from_elsewhere() -> None:
-    rules = [
-        line.split()
-        for line in postgresql.HOST_BASED_AUTHENTICATION.splitlines()
-        if not line.startswith("#")
-    ]
+    rules = [line.split() for line in postgresql.authentication().splitlines()]
     assert {rule[-1] for rule in rules} == {"scram-sha-256"}
     assert {rule[3] for rule in rules if rule[0] == "host"} == {"127.0.0.0/8"}
 
@@ -72,5 +68,5 @@ def test_the_probe_speaks_the_protocol() -> None:
 
 
 def test_no_password_stands_in_a_command_line() -> None:
-    assert "--pwfile=" in postgresql.PREPARE
-    assert "PGPASSWORD" not in postgresql.PREPARE
+    assert "--pwfile=" in postgresql_folder.PREPARE
+    assert "PGPASSWORD" not in postgresql_folder.PREPARE

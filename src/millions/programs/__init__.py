@@ -1,0 +1,1 @@
+"""Programs that units run, one file each (`python -m millions.programs.NAME`)."""

@@ -1,0 +1,189 @@
+"""One member of the database: sees that it may start, then becomes Patroni. Run as a unit.
+
+    python -m millions.programs.member FOLDER
+
+Never makes a data folder, and never starts one beside which a newer one could exist: when etcd
+knows nothing of the database, or knows it from before its data was written outside of a cluster,
+only the one member that has the data may begin; the others wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from millions.errors import ConsensusError, DataRefusedError
+from millions.model import Address
+from millions.runtime import etcd
+
+WAIT_S = 300.0
+"""How long a member waits to be allowed; the supervisor starts it again after that."""
+
+LOOK_S = 0.2
+FOUNDING = "founding"
+"""The key that names who begins, from its decision until it has led."""
+
+STANDALONE = "standalone"
+"""The mark that a server on its own leaves in its data folder at each start."""
+
+PRIMARY_STATES = ("in production", "shut down")
+"""What pg_controldata says of the data of a primary; a replica's is in archive recovery."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What `member.json` says. `folders` are the data folders of all members by name."""
+
+    name: str
+    founder: str
+    prefix: str
+    service: etcd.Service
+    programs: str
+    folders: dict[str, Path]
+    agreed: dict[str, Any]
+
+    @property
+    def mark(self) -> Path:
+        """The mark of the founder's data that it was written outside of a cluster."""
+        return self.folders[self.founder] / STANDALONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What the control file of a data folder says: its timeline, and whether it was a primary's."""
+
+    timeline: int
+    primary: bool
+
+
+def main(folder: Path) -> None:
+    """Wait until this member may start, then become Patroni."""
+    member = read(folder / "member.json")
+    wait(member)
+    patroni = [sys.executable, "-m", "patroni", str(folder / "patroni.yml")]
+    os.execv(patroni[0], patroni)  # noqa: S606  # itself, as another program
+
+
+def read(path: Path) -> Member:
+    """Read `member.json`."""
+    said = json.loads(path.read_text(encoding="utf-8"))
+    servers = (each.rpartition(":") for each in said["servers"])
+    return Member(
+        name=said["name"],
+        founder=said["founder"],
+        prefix=said["prefix"],
+        service=etcd.Service(
+            servers=tuple(Address(host=host, port=int(port)) for host, _, port in servers),
+            ca=said["ca"],
+            certificate=said["certificate"],
+            key_file=said["key_file"],
+        ),
+        programs=said["programs"],
+        folders={name: Path(each) for name, each in said["folders"].items()},
+        agreed=said["agreed"],
+    )
+
+
+def wait(member: Member) -> None:
+    """Wait until `may_start`, saying once what for (blocking, bounded)."""
+    deadline = time.monotonic() + WAIT_S
+    said = ""
+    while True:
+        try:
+            waits = may_start(member)
+        except ConsensusError as error:
+            waits = error.because
+        if not waits:
+            return
+        if waits != said:
+            said = waits
+            print(f"waits: {waits}", flush=True)  # noqa: T201  # its output is its log
+        if time.monotonic() > deadline:
+            raise DataRefusedError(
+                cannot=f"start {member.name}", because=waits, try_="millions status"
+            )
+        time.sleep(LOOK_S)
+
+
+def may_start(member: Member) -> str:
+    """Look whether this member may start now, and prepare etcd for it; else what it waits for.
+
+    Who begins says so in etcd (`founding`), until it leads: no older copy of the data may be first.
+    """
+    service, prefix = member.service, member.prefix
+    if member.mark.exists():
+        if member.name != member.founder:
+            return f"{member.founder} has newer data and begins"
+        etcd.delete_below(service, prefix)  # what it knows is from before
+        etcd.put(service, f"{prefix}{FOUNDING}", member.name)
+        member.mark.unlink()
+    begins = etcd.get(service, f"{prefix}{FOUNDING}")
+    if begins is None and etcd.get(service, f"{prefix}initialize") is None:
+        begins = founder(member.founder, controls(member))
+        if not begins:
+            return "nobody knows whose data is newest"
+        if begins == member.name:
+            etcd.put(service, f"{prefix}{FOUNDING}", member.name)
+    if begins is not None and _leads(member):
+        etcd.delete_if(service, f"{prefix}{FOUNDING}", begins)
+        begins = None
+    if begins not in (None, member.name):
+        return f"{begins} has the data and begins"
+    _agree(member)
+    return ""
+
+
+def _leads(member: Member) -> bool:
+    """Whether somebody leads, or has led, since the cluster was founded."""
+    return any(etcd.get(member.service, f"{member.prefix}{key}") for key in ("leader", "sync"))
+
+
+def founder(configured: str, found: dict[str, Control]) -> str:
+    """Whose data the cluster begins with when etcd knows nothing; '' when that is not certain."""
+    if not found:
+        return configured
+    best = max((each.timeline, each.primary) for each in found.values())
+    names = [name for name, each in found.items() if (each.timeline, each.primary) == best]
+    return names[0] if len(names) == 1 else ""
+
+
+def controls(member: Member) -> dict[str, Control]:
+    """What the control files of the members' data folders say (blocking)."""
+    found: dict[str, Control] = {}
+    for name, folder in member.folders.items():
+        data = folder / "postgresql"
+        if not (data / "global" / "pg_control").exists():
+            continue
+        asked = subprocess.run(
+            [f"{member.programs}/pg_controldata", str(data)],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+            env={"LC_ALL": "C"},
+        )
+        pairs = (line.split(":", 1) for line in asked.stdout.splitlines() if ":" in line)
+        said = {key.strip(): value.strip() for key, value in pairs}
+        found[name] = Control(
+            timeline=int(said["Latest checkpoint's TimeLineID"]),
+            primary=said["Database cluster state"] in PRIMARY_STATES,
+        )
+    return found
+
+
+def _agree(member: Member) -> None:
+    """Write what all members agree on, where it says something else."""
+    key = f"{member.prefix}config"
+    known = etcd.get(member.service, key)
+    if known is None or json.loads(known) != member.agreed:
+        etcd.put(member.service, key, json.dumps(member.agreed, separators=(",", ":")))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from millions.cli.opened import Opened
     from millions.runtime.state import StateFolder
 
+CONSENSUS = "consensus"
+"""The tier with which the database's servers agree who leads; they move by themselves."""
+
 MIB = 1_048_576
 ROOM_FACTOR = 1.2
 """The copy, and the WAL that is written meanwhile."""
@@ -33,13 +36,11 @@ ROOM_FACTOR = 1.2
 
 def of_the_command(opened: Opened, wanted: Move) -> None:
     """Refuse what the stack file and the machine already forbid."""
-    database = table(opened)
-    if getattr(database, "replicas", 0):
+    if CONSENSUS in opened.stack.tables:
         raise MoveError(
             cannot=f"move the database to server {wanted.target}",
-            because=f"it has {getattr(database, 'replicas', 0)} replicas, each on a server of its "
-            "own, and they take over from each other",
-            try_="replicas = 0 and millions up; then the move",
+            because="it has replicas, each on a server of its own, that take over from each other",
+            try_="rung = 3 and millions up; then the move",
         )
     if not 1 <= wanted.target <= SERVERS:
         raise StackFileError(
@@ -55,7 +56,7 @@ def of_the_command(opened: Opened, wanted: Move) -> None:
             "it where it is",
         )
     _data(opened.state, wanted.target)
-    _memory(wanted.memory_mib or database.memory_mib)
+    _memory(wanted.memory_mib or table(opened).memory_mib)
 
 
 def of_the_stack(site: Site, wanted: Move) -> None:

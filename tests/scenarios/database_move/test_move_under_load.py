@@ -1,0 +1,55 @@
+"""A database that moves must lose nothing, fail no request, and keep writers waiting for ≤ 1 s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from millions.testing import eventually
+
+if TYPE_CHECKING:
+    from ledger import Ledger, People
+
+GAP_S = 1.0
+SOON_S = 20.0
+
+
+async def more(people: People, count: int = 50) -> None:
+    before = len(people.acknowledged)
+    await eventually(lambda: len(people.acknowledged) > before + count, within_s=SOON_S)
+
+
+async def test_writes_wait_a_moment_and_nothing_is_lost_on_the_way_there_and_back(
+    ledger: Ledger, people: People
+) -> None:
+    await more(people)
+    gaps: list[float] = []
+    for target, also in ((2, ("--memory", "96")), (3, ()), (1, ("--erase-former", "--yes"))):
+        people.new_gap()
+        answered = await ledger.move(target, *also)
+        assert answered["server"] == target == ledger.server()
+        assert answered["gap_s"] <= GAP_S
+        await more(people)
+        gaps.append(people.longest_gap_s)
+        assert ledger.primaries() == [f"database.{target}"]
+    await people.stop()
+    assert people.failures == []
+    assert people.missed == []
+    assert await people.accounts() == (set(), [])
+    assert max(gaps) <= GAP_S, gaps
+
+
+async def test_the_stack_file_says_where_the_database_is_and_keeps_its_words(
+    ledger: Ledger,
+) -> None:
+    before = await ledger.sql("SHOW shared_buffers")
+    answered = await ledger.move(2, "--memory", "128")
+    assert answered["erased"] == []
+    assert ledger.settings()["rung"] == 2
+    assert ledger.settings()["database"] == {"memory_mib": 128, "server": 2}
+    assert ledger.file.read_text().startswith("# The ledger, as a person wrote it.\n")
+    assert (await ledger.sql("SHOW shared_buffers"), before) == (["32MB"], ["16MB"])
+    assert "database" not in await ledger.millions("plan")
+    assert await ledger.sql("SELECT count(*) FROM pg_replication_slots") == ["0"]
+    await ledger.millions("down")
+    await ledger.millions("up", "--detach")
+    assert ledger.primaries() == ["database.2"]

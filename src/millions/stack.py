@@ -17,7 +17,7 @@ from millions.settings.app import App
 from millions.settings.reader import Source, known, table
 from millions.settings.toml import literal
 from millions.tiers import tiers
-from millions.tiers.kind import Context, EngineNeed, Places, ReadData, Tier
+from millions.tiers.kind import Canary, Context, EngineNeed, Places, ReadData, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +99,18 @@ def check(stack: Stack, places: Places, read: ReadData) -> None:
     context = _context(stack, places)
     for each in stack.tiers:
         each.check(context, read)
+
+
+def canary(stack: Stack, places: Places) -> Canary | None:
+    """Answer which unit gets a release first; None when all get it alike."""
+    context = _context(stack, places)
+    return next((found for each in stack.tiers if (found := each.canary(context))), None)
+
+
+def shared(stack: Stack, units: tuple[Unit, ...], canary: Canary) -> tuple[Unit, ...]:
+    """Answer the units so that the canary gets its share of the requests, and no more."""
+    shares = {each.name: each.share for each in stack.tiers}
+    return tuple(shares[each.tier](each, canary.unit, canary.percent) for each in units)
 
 
 def directory(stack: Stack, places: Places, *, epoch: int, name: str = "") -> Directory:

@@ -51,8 +51,19 @@ def places(opened: Opened, *, release: str, release_folder: Path) -> Places:
         files_folder=str(files_folder(opened)),
         assets_folder=str(assets_folder(opened)),
         secret_files=secret_files(opened),
+        certificates=_certificates(opened),
         engines=engines(opened.stack),
     )
+
+
+def _certificates(opened: Opened) -> tuple[tuple[str, str], ...]:
+    """The files of the certificates that the stack file names; checked where there is one."""
+    if not any(getattr(table, "certificate", "") for table in opened.stack.tables.values()):
+        return ()
+    # 50 ms that a stack without certificates does not wait for
+    from millions.cli.certificates import certificate_files  # noqa: PLC0415
+
+    return certificate_files(opened)
 
 
 def read_data(opened: Opened, unit: str, name: str) -> str | None:

@@ -55,7 +55,8 @@ class Places:
 
     `network` is N of the addresses 127.N.x.y. `path` is the PATH of units, the environment of
     `python` first. `secret_files` names, for each of the application's secrets, its file in
-    `secrets_folder`.
+    `secrets_folder`; `certificates`, for each tier whose settings name a certificate, the path of
+    the file with that and its key.
     """
 
     network: int
@@ -67,6 +68,7 @@ class Places:
     files_folder: str
     assets_folder: str = ""
     secret_files: tuple[tuple[str, str], ...] = ()
+    certificates: tuple[tuple[str, str], ...] = ()
     engines: tuple[Engine, ...] = ()
 
     def engine(self, name: str) -> Engine:
@@ -98,6 +100,15 @@ class Context:
         return found if isinstance(found, kind) else kind()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """The unit that gets a release first, with its share of the requests, and for how long."""
+
+    unit: str
+    percent: float
+    for_s: float
+
+
 Units = Callable[[Context], "tuple[Unit, ...]"]
 Gives = Callable[[Context], Mapping[str, Any]]
 ReadData = Callable[[str, str], str | None]
@@ -105,6 +116,8 @@ ReadData = Callable[[str, str], str | None]
 
 Check = Callable[[Context, ReadData], None]
 Certificates = Callable[[Context], tuple[Certificate, ...]]
+CanaryOf = Callable[[Context], Canary | None]
+Share = Callable[["Unit", str, float], "Unit"]
 
 
 def no_check(context: Context, read: ReadData) -> None:
@@ -121,13 +134,23 @@ def no_certificates(context: Context) -> tuple[Certificate, ...]:  # noqa: ARG00
     return ()
 
 
+def no_canary(context: Context) -> Canary | None:  # as above
+    """No unit gets a release before the others."""
+
+
+def even(unit: Unit, server: str, percent: float) -> Unit:  # noqa: ARG001  # the shape of Share
+    """The unit as it is: it shares no requests."""
+    return unit
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
     """One kind of server. `index` is the third byte of its addresses; `rung` the first to have it.
 
     `gives` answers fields of the directory. `check` raises when what is on the disk already forbids
     to run it so; nothing was changed then. `secrets` are names of secrets to generate once,
-    `certificates` what the stack's own authority signs.
+    `certificates` what the stack's own authority signs. `canary` names who gets a release first,
+    `share` answers a unit of the tier so that a server of its pool gets a percentage of requests.
     """
 
     name: str
@@ -140,3 +163,5 @@ class Tier:
     needs: tuple[EngineNeed, ...] = ()
     secrets: tuple[str, ...] = ()
     certificates: Certificates = no_certificates
+    canary: CanaryOf = no_canary
+    share: Share = even

@@ -1,6 +1,6 @@
-"""Web: the application itself, behind its public address.
+"""Web: the application itself, behind its public address, or several times behind a balancer.
 
-Runs: `python -m millions.sdk.server`, one process; a new revision takes the socket over.
+Runs: `python -m millions.sdk.server`, one process a server; a new revision takes the socket over.
 Gives: `web` and `assets` of the directory.
 Source: the inherited listening socket of nginx's and gunicorn's upgrades.
 """
@@ -13,16 +13,28 @@ from typing import TYPE_CHECKING, Any
 from pydantic import field_validator
 
 from millions.directory import AssetsPlace, WebPlace
+from millions.errors import StackFileError
 from millions.model import Address, Limits, Preparation, Probe, StopStep, Unit
 from millions.settings import Table, setting
 from millions.tiers import addresses
-from millions.tiers.kind import Context, Tier
+from millions.tiers.kind import Canary, Context, ReadData, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INDEX = 1
+GROUP = "web"
+SERVERS_MAX = 200
+"""Their addresses end in 1 to 200."""
+
+SERVERS = 2
+"""How many there are behind a balancer where the stack file does not say."""
+
+SERVED_PORT = 8000
+"""Where a web server answers behind a balancer."""
+
 PRIVATE_PORT = 8000
+BALANCED_PRIVATE_PORT = 9000
 """For /metrics and /readyz; the next port is for the revision that takes over."""
 
 AFTER_DRAIN_S = 10.0
@@ -38,6 +50,27 @@ class Web(Table):
     listen: str = setting(
         "127.0.0.1:8000",
         "Address and port that people connect to; 0.0.0.0 stands for every address of this server.",
+    )
+    servers: int = setting(
+        SERVERS,
+        "How many web servers share the requests. More than one needs a balancer; without it there "
+        "is one.",
+        unit="servers",
+        bounds=(1, SERVERS_MAX),
+    )
+    canary_percent: int = setting(
+        10,
+        "Share of the requests that a new release answers first, on one web server; at most its "
+        "even share.",
+        unit="percent",
+        bounds=(1, 50),
+    )
+    canary_s: int = setting(
+        10,
+        "How long that lasts. Its errors and its latency are compared with the others' meanwhile; "
+        "0 leaves it out.",
+        unit="seconds",
+        bounds=(0, 3_600),
     )
     secure: bool = setting(
         default=False,
@@ -76,30 +109,78 @@ class Web(Table):
 
 
 def units(context: Context) -> tuple[Unit, ...]:
-    """One web process."""
+    """One web process, or as many as wanted behind a balancer."""
+    if not _balanced(context):
+        public = addresses.listen(context.table("web", Web).listen)
+        return (_unit(context, 1, public, PRIVATE_PORT),)
+    return tuple(
+        _unit(context, number, address, BALANCED_PRIVATE_PORT)
+        for number, address in enumerate(served(context).values(), start=1)
+    )
+
+
+def served(context: Context) -> dict[str, Address]:
+    """Where each web server answers behind a balancer, by the name of its unit."""
+    network, web = context.places.network, context.table("web", Web)
+    return {
+        unit_name(number): addresses.private(network, INDEX, number, SERVED_PORT)
+        for number in range(1, web.servers + 1)
+    }
+
+
+def unit_name(number: int) -> str:
+    """Answer the name of the unit on this server."""
+    return f"web.{number}"
+
+
+def check(context: Context, read: ReadData) -> None:  # noqa: ARG001  # the shape of Check
+    """Refuse several web servers that nothing shares the requests among."""
+    web = context.table("web", Web)
+    if web.servers > 1 and "servers" in web.model_fields_set and not _balanced(context):
+        raise StackFileError(
+            cannot=f"run {web.servers} web servers",
+            because="nothing before them shares the requests: the stack has no balancer",
+            try_="rung = 3, or servers = 1",
+        )
+
+
+def canary(context: Context) -> Canary | None:
+    """The first web server shows what a release does, where there are others to compare it with."""
+    web = context.table("web", Web)
+    if not _balanced(context) or web.servers == 1 or not web.canary_s:
+        return None
+    return Canary(unit=unit_name(1), percent=web.canary_percent, for_s=float(web.canary_s))
+
+
+def _balanced(context: Context) -> bool:
+    return "balancer" in context.tables
+
+
+def _unit(context: Context, number: int, public: Address, private_port: int) -> Unit:
     web, app, places = context.table("web", Web), context.app, context.places
-    private = addresses.private(places.network, INDEX, 1, PRIVATE_PORT)
-    unit = Unit(
-        name="web.1",
+    private = addresses.private(places.network, INDEX, number, private_port)
+    return Unit(
+        name=unit_name(number),
         tier="web",
+        server=f"web-{number}",
+        group=GROUP,
         command=(places.python, "-m", "millions.sdk.server", app.web),
         environment=_environment(context),
         secret_environment=places.secret_files,
         working_folder=places.release_folder,
         address=private,
-        public=(addresses.listen(web.listen),),
+        public=(public,),
         probe=_probe(private, web),
         prepare=_migration(context),
         stop=(
             StopStep(signal="SIGTERM", wait_s=web.drain_s + AFTER_DRAIN_S),
             StopStep(signal="SIGKILL", wait_s=KILLED_WITHIN_S),
         ),
-        needs=("database.1",),
+        needs=("database",),
         handover=True,
         release=places.release,
         limits=Limits(open_files=web.open_files, log_mib=web.log_mib),
     )
-    return (unit,)
 
 
 def gives(context: Context) -> Mapping[str, Any]:
@@ -141,7 +222,11 @@ def _migration(context: Context) -> tuple[Preparation, ...]:
     key = f"{context.places.release} {app.migrate}"
     return (
         Preparation(
-            name="migrate", command=command, key=key, timeout_s=float(app.migrate_within_s)
+            name="migrate",
+            command=command,
+            key=key,
+            timeout_s=float(app.migrate_within_s),
+            shared=True,
         ),
     )
 
@@ -152,6 +237,8 @@ TIER = Tier(
     rung=1,
     settings=Web,
     units=units,
+    check=check,
     gives=gives,
+    canary=canary,
     secrets=("signing",),
 )

@@ -98,6 +98,8 @@ class ToPrimary:
         primary = self._topology.primary
         if primary is None:
             raise ConnectionError(f"no server of {self._topology.shard} is the primary")
+        if self._topology.held:
+            raise ConnectionError(f"the primary of {self._topology.shard} is about to change")
         return primary
 
     def track_on(self, member: Member) -> Track | None:

@@ -87,6 +87,8 @@ class OpenShard:
 
     async def follow(self, shard: Shard) -> None:
         """Use the servers of `shard` from now on; blocks on others may go on for a while."""
+        if self.topology is not None:
+            self.topology.hold(wanted=shard.held)
         if (shard.primary, *shard.replicas) == self._endpoints:
             return
         if set(self._endpoints) == {shard.primary, *shard.replicas}:

@@ -38,6 +38,11 @@ HURRY_S = 15.0
 """A search for the primary is hurried this long, and goes on at the usual pace after that."""
 
 
+HELD_LIMIT_S = 5.0
+"""A primary that is about to change does so within a second; if it does not, the move was broken
+off, and its blocks begin again on the old one."""
+
+
 class Topology:
     """The members of one shard: one of them the primary, perhaps none at this moment."""
 
@@ -58,6 +63,25 @@ class Topology:
         self._hurry_until_s = 0.0
         self._asked_since_s = 0.0
         self._was_there = False
+        self._hold_wanted = False
+        self._held_until_s = 0.0
+        self._held_on: Member | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether blocks for the primary wait, because it is about to change."""
+        return asyncio.get_running_loop().time() < self._held_until_s
+
+    def hold(self, *, wanted: bool) -> None:
+        """Let blocks for the primary wait until it has changed, for a bounded time; or no more."""
+        if wanted is self._hold_wanted:
+            return
+        self._hold_wanted = wanted
+        if wanted:
+            self._held_on = self.primary
+            self._held_until_s = asyncio.get_running_loop().time() + HELD_LIMIT_S
+        else:
+            self._release()
 
     def add(self, member: Member) -> None:
         """Watch one more member."""
@@ -171,10 +195,19 @@ class Topology:
                 former=former.endpoint.host,
                 now=best.endpoint.host if best is not None else "none yet",
             )
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        if best is not None and best is not self._held_on:
+            self._held_until_s = 0.0
+        self._release_waiting()
         if best is None:
             self.lost(None)
+
+    def _release(self) -> None:
+        self._held_until_s = 0.0
+        self._release_waiting()
+
+    def _release_waiting(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     def _follow(self, primary: Member, now_s: float) -> None:
         """Take over what the primary says: that it is there, and how far it has come."""

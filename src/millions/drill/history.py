@@ -48,7 +48,8 @@ class Operation(NamedTuple):
 
     `line` is where it stands in the file. `repeatable` says that a repeat would have been allowed,
     `attempt` counts the tries of one and the same deed, `version` is the value's number in the
-    order of its key's writes, where the server tells it.
+    order of its key's writes, where the server tells it. `model` says what it is judged as, where
+    its kind is a name of the application's own: an `upload` may be an `add`.
     """
 
     line: int
@@ -66,6 +67,7 @@ class Operation(NamedTuple):
     server: str
     level: str
     version: int | None
+    model: str
 
 
 class Event(NamedTuple):
@@ -151,6 +153,7 @@ def _operation(found: dict[str, Any], number: int) -> Operation:
         get("server", ""),
         level,
         get("version"),
+        get("model", kind),
     )
 
 

@@ -117,7 +117,7 @@ class _Court:
         """Hand one operation on. Raise HistoryError when its value is not what its kind needs."""
         self.operations += 1
         self.times.note(operation)
-        kind = operation.kind
+        kind = operation.model
         if operation.outcome != "ok":
             self.failures.note(operation)
             self.unknown += operation.outcome == "unknown"

@@ -1,0 +1,1 @@
+"""What clients do while something is broken: each answer is recorded."""

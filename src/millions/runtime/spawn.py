@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from millions.errors import UnitFailedError
-from millions.runtime import belonging, files, processes
+from millions.runtime import belonging, files, placeholders, processes
 from millions.runtime.sockets import LISTEN_DESCRIPTOR
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def launch(
     Raise UnitFailedError when the program cannot be run at all.
     """
     spec, state = start.spec, start.state
-    places = _places(start)
-    arguments = [_filled(each, places) for each in command or spec.command]
+    places = placeholders.places(start.state, start.spec)
+    arguments = [placeholders.filled(each, places) for each in command or spec.command]
     _require(spec.name, arguments[0])
-    folder = _filled(spec.working_folder, places) or places["{folder}"]
+    folder = placeholders.filled(spec.working_folder, places) or places["{folder}"]
     account = state.account
     try:
         _render(start, places)
@@ -93,7 +93,7 @@ def launch(
 
 def environment(start: Launch, *, listens: int = 0) -> dict[str, str]:
     """Everything that the process finds in its environment, secrets included."""
-    spec, state, places = start.spec, start.state, _places(start)
+    spec, state, places = start.spec, start.state, placeholders.places(start.state, start.spec)
     folder = places["{folder}"]
     known = {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
@@ -109,7 +109,7 @@ def environment(start: Launch, *, listens: int = 0) -> dict[str, str]:
         known["PYTHONPYCACHEPREFIX"] = str(state.bytecode)
     if state.account is not None:
         known["USER"] = known["LOGNAME"] = state.account.name
-    known |= {name: _filled(value, places) for name, value in spec.environment}
+    known |= {name: placeholders.filled(value, places) for name, value in spec.environment}
     if start.address is not None:
         known["MILLIONS_PRIVATE"] = str(start.address)
     if listens:
@@ -131,32 +131,10 @@ def _compiled() -> bool:
     return found is not None and found.cached is not None and Path(found.cached).exists()
 
 
-def _places(start: Launch) -> dict[str, str]:
-    """What the placeholders of a unit stand for."""
-    folder = start.state.unit(start.spec.name)
-    places = {
-        "{folder}": str(folder),
-        "{run}": str(start.state.run),
-        "{secrets}": str(start.state.secrets),
-        "{directory}": str(start.state.directory),
-    }
-    if start.spec.holds_data:
-        places["{data}"] = str(folder / "data")
-    return places
-
-
-def _filled(text: str, places: dict[str, str]) -> str:
-    """`text` with its placeholders replaced; other braces stay as they are."""
-    if "{" in text:
-        for name, value in places.items():
-            text = text.replace(name, value)
-    return text
-
-
 def _render(start: Launch, places: dict[str, str]) -> None:
     root = start.state.unit(start.spec.name)
     for file in start.spec.files:
-        content = _filled(file.content, places)
+        content = placeholders.filled(file.content, places)
         files.write_below(root, file.path, content, mode=file.mode, owner=start.state.account)
 
 

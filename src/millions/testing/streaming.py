@@ -105,9 +105,28 @@ class StreamingPostgres:
         for member in self.members:
             self.thaw(member)
         for member in self.members:
-            if member is not self.primary:
+            if member is self.primary:
+                continue
+            if self._streams(member):
+                self.resume(member)
+            else:
                 self.rejoin(member)
         self.wait_streaming()
+
+    def _streams(self, member: EmbeddedPostgres) -> bool:
+        """Whether a member follows the present primary."""
+        if member.process is None or member.process.poll() is not None:
+            return False
+        try:
+            port = member.sql(
+                "SELECT sender_port FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+            )
+            timeline = "SELECT received_tli FROM pg_stat_wal_receiver"
+            name = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+            same = int(member.sql(timeline) or 0) == int(self.primary.sql(name), 16)
+        except MachineError:
+            return False
+        return same and port == str(self.primary.port)
 
     def kill(self, member: EmbeddedPostgres) -> None:
         """SIGKILL a member with all its processes, as a power cut would."""
@@ -160,10 +179,14 @@ class StreamingPostgres:
 
     def wait_replayed(self) -> None:
         """Wait until every running standby shows what the primary has now."""
+        for member in self.replicas():
+            self.wait_shown(member)
+
+    def wait_shown(self, member: EmbeddedPostgres) -> None:
+        """Wait until one standby shows what the primary has now."""
         position = self.primary.sql("SELECT pg_current_wal_flush_lsn()")
         reached = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
-        for member in self.replicas():
-            _until(lambda member=member: member.sql(reached) == "t", "the standby caught up")
+        _until(lambda: member.sql(reached) == "t", "the standby caught up")
 
     def remove(self) -> None:
         """Kill every member and erase the folder."""

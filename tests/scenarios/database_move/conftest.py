@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module")
 async def ledger() -> AsyncIterator[Ledger]:
-    """A ledger that is up."""
+    """A ledger that is up. Each test of a module leaves it well, on whatever server."""
     root = Path(tempfile.mkdtemp(prefix="millions-move-", dir="/tmp"))
     root.chmod(0o755)  # noqa: ASYNC240  # before anything runs
     made = Ledger(root)

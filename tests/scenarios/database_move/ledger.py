@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 import tomllib
@@ -20,6 +21,7 @@ from millions.cli.moving import record
 from millions.runtime import processes, supervisor
 from millions.runtime import status as statuses
 from millions.runtime.state import StateFolder, open_folder
+from millions.testing import eventually
 from millions.testing.postgres import free_port
 
 MILLIONS = str(Path(sys.executable).parent / "millions")
@@ -126,6 +128,13 @@ class Ledger:
         assert found is not None
         assert processes.wait_gone(processes.kill_tree(found))
 
+    def kill_alone(self, pid: int) -> None:
+        """SIGKILL a process, not what it started."""
+        found = processes.identify(pid)
+        assert found is not None
+        os.kill(pid, signal.SIGKILL)
+        assert processes.wait_gone((found,))
+
     def primaries(self) -> list[str]:
         """The units whose data folder would start as a server that takes writes."""
         return sorted(
@@ -156,6 +165,11 @@ class People:
     async def stop(self) -> None:
         self._stopping = True
         await asyncio.gather(*self._tasks)
+
+    async def more(self, count: int = 50) -> None:
+        """Wait until so many more lines were acknowledged."""
+        before = len(self.acknowledged)
+        await eventually(lambda: len(self.acknowledged) > before + count, within_s=20.0)
 
     def new_gap(self) -> None:
         """Forget the longest gap until now."""

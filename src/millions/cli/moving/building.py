@@ -18,6 +18,7 @@ from millions.tiers import postgresql_standby as standby
 
 if TYPE_CHECKING:
     from millions.cli.moving.record import Move
+    from millions.cli.moving.servers import Following
     from millions.cli.moving.site import Site
     from millions.model import Unit
     from millions.runtime.desired import Desired
@@ -32,6 +33,12 @@ NEAR_BYTES = 1 * MIB
 
 STUCK_S = 60.0
 """A standby that comes no nearer for so long will not come nearer by itself."""
+
+UNCONNECTED_S = 15.0
+"""Three times what a sender waits for an answer; a standby that lives is back in 0.1 s."""
+
+NEAR_WITHIN_S = 86_400.0
+"""A large database under load may need hours; that it comes nearer is what counts."""
 
 
 async def build(site: Site, move: Move) -> None:
@@ -51,31 +58,46 @@ async def build(site: Site, move: Move) -> None:
 
 async def near(site: Site) -> None:
     """Wait until the standby follows with little lag. Raise MoveError when it stays behind."""
-    least, since_s, said = -1, time.monotonic(), ""
-    name = site.target.name
+    patience = _Patience(site)
 
     async def check() -> bool:
-        nonlocal least, since_s, said
         try:
-            found = await site.primary.ask(lambda each: servers.following(each, name))
             paused = await site.standby.ask(servers.replay_paused)
+            found = await site.primary.ask(lambda each: servers.following(each, site.target.name))
         except LOST as error:
-            found, paused, said = None, False, f"no answer: {error}"
-        else:
-            said = "it is not connected" if found is None else f"it is {found.state}"
+            patience.silent(f"no answer: {error}")
+            return False
         if paused:
             raise _behind(site, "its replay is paused", "SELECT pg_wal_replay_resume() there")
-        if found is not None and found.lag_bytes >= 0:
-            if found.state == "streaming" and found.lag_bytes <= NEAR_BYTES:
-                return True
-            said = f"it is {found.state} and {found.lag_bytes // 1024} KiB behind"
-            if least < 0 or found.lag_bytes < least:
-                least, since_s = found.lag_bytes, time.monotonic()
-        if time.monotonic() > since_s + STUCK_S:
-            raise _behind(site, said, f"millions logs --unit {name}")
+        return patience.near(found)
+
+    await until(site, check, within_s=NEAR_WITHIN_S, saying="catching up")
+
+
+class _Patience:
+    """How near a standby has come, and since when it comes no nearer."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._least_bytes = -1
+        self._since_s = time.monotonic()
+
+    def near(self, found: Following | None) -> bool:
+        """Whether it is near. Raise MoveError when it was not connected, or no nearer, for long."""
+        if found is None:
+            self.silent("it is not connected", UNCONNECTED_S)
+            return False
+        if found.state == "streaming" and 0 <= found.lag_bytes <= NEAR_BYTES:
+            return True
+        if self._least_bytes < 0 or found.lag_bytes < self._least_bytes:
+            self._least_bytes, self._since_s = found.lag_bytes, time.monotonic()
+        self.silent(f"it is {found.state} and {found.lag_bytes // 1024} KiB behind")
         return False
 
-    await until(site, check, within_s=86_400.0, saying="catching up")
+    def silent(self, said: str, bound_s: float = STUCK_S) -> None:
+        """Raise MoveError when nothing came nearer for `bound_s`."""
+        if time.monotonic() > self._since_s + bound_s:
+            raise _behind(self._site, said, f"millions logs --unit {self._site.target.name}")
 
 
 def _write_follow(site: Site, move: Move) -> None:

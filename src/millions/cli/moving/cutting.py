@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from millions.cli.moving import control_data, record, servers
 from millions.cli.moving.building import near
 from millions.cli.moving.servers import LOST
-from millions.cli.moving.site import ask_for, told, until
+from millions.cli.moving.site import ask_for, kill, told, until
 from millions.errors import MoveError
 from millions.reconcile.moves import Event
-from millions.runtime import processes
 from millions.tiers import postgresql_standby as standby
 
 if TYPE_CHECKING:
@@ -106,15 +105,8 @@ async def _stopped(site: Site, wanted: Desired) -> None:
     try:
         await until(site, check, within_s=STOP_WITHIN_S, saying=f"the stop of {site.origin.name}")
     except MoveError:
-        _kill(site, wanted)  # else the old server would wait for it before it stops
+        kill(site, site.target.name)  # else the old server would wait for it before it stops
         raise
-
-
-def _kill(site: Site, wanted: Desired) -> None:
-    unit = told(site, site.target.name, wanted.generation)
-    found = processes.identify(unit.pid) if unit is not None and unit.pid else None
-    if found is not None:
-        processes.wait_gone(processes.kill_tree(found))
 
 
 async def _proven(site: Site) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from millions.cli import editing
 from millions.cli.moving import record, servers
 from millions.cli.moving.servers import LOST
-from millions.cli.moving.site import ask_for, settled, text_with, until
+from millions.cli.moving.site import ask_for, kill, settled, text_with, until
 from millions.reconcile.moves import Event
 from millions.tiers import postgresql_standby as standby
 
@@ -48,6 +48,7 @@ async def undo(site: Site, move: Move) -> None:
     move = record.advance(site.state, move, Event.GIVEN_UP)
     await site.standby.close()
     wanted = ask_for(site, (site.origin,), (site.origin,), consent=(site.target.name,))
+    kill(site, site.target.name)  # nobody needs a clean stop of what is erased
     await settled(site, wanted)
     folder = site.state.unit(site.target.name)
 

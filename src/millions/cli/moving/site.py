@@ -22,8 +22,8 @@ from millions.cli.running import release_of
 from millions.directory import Endpoint
 from millions.errors import MoveError, NotRunningError
 from millions.runtime import desired as desireds
+from millions.runtime import processes, supervisor
 from millions.runtime import status as statuses
-from millions.runtime import supervisor
 from millions.tiers.database import ADMINISTRATION_SECRET, POSTGRESQL
 
 if TYPE_CHECKING:
@@ -217,6 +217,15 @@ def told(site: Site, name: str, generation: int) -> UnitStatus | None:
     if status is None or status.generation != generation:
         return None
     return next((each for each in status.units if each.name == name), None)
+
+
+def kill(site: Site, name: str) -> None:
+    """SIGKILL what runs of a unit, with all that it started (blocking, bounded)."""
+    status = statuses.read(site.state.status)
+    for unit in status.units if status is not None else ():
+        found = processes.identify(unit.pid) if unit.name == name and unit.pid else None
+        if found is not None:
+            processes.wait_gone(processes.kill_tree(found))
 
 
 def failed(unit: UnitStatus) -> MoveError:

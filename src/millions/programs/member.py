@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ FOUNDING = "founding"
 STANDALONE = "standalone"
 """The mark that a server on its own leaves in its data folder at each start."""
 
+CONTROL_FILE = "global/pg_control"
 PRIMARY_STATES = ("in production", "shut down")
 """What pg_controldata says of the data of a primary; a replica's is in archive recovery."""
 
@@ -65,6 +67,7 @@ class Control:
 def main(folder: Path) -> None:
     """Wait until this member may start, then become Patroni."""
     member = read(folder / "member.json")
+    set_aside(member.folders[member.name])
     wait(member)
     patroni = [sys.executable, "-m", "patroni", str(folder / "patroni.yml")]
     os.execv(patroni[0], patroni)  # noqa: S606  # itself, as another program
@@ -88,6 +91,14 @@ def read(path: Path) -> Member:
         folders={name: Path(each) for name, each in said["folders"].items()},
         agreed=said["agreed"],
     )
+
+
+def set_aside(data: Path) -> None:
+    """Set aside a copy that was not finished: its control file, which comes last, is missing."""
+    copy, aside = data / "postgresql", data / "postgresql.incomplete"
+    if copy.is_dir() and not (copy / CONTROL_FILE).exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        copy.rename(aside)
 
 
 def wait(member: Member) -> None:
@@ -158,7 +169,7 @@ def controls(member: Member) -> dict[str, Control]:
     found: dict[str, Control] = {}
     for name, folder in member.folders.items():
         data = folder / "postgresql"
-        if not (data / "global" / "pg_control").exists():
+        if not (data / CONTROL_FILE).exists():
             continue
         asked = subprocess.run(
             [f"{member.programs}/pg_controldata", str(data)],

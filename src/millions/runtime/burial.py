@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from millions.model import Phase
 from millions.reconcile.backoff import after_failure
-from millions.runtime import belonging, processes, reaper
+from millions.runtime import belonging, deaths, processes, reaper
 
 if TYPE_CHECKING:
     from millions.runtime.crew import Crew
@@ -42,7 +42,11 @@ async def _bury(crew: Crew, name: str, number: int) -> None:
     process = crew.ledger.process(name, number)
     if process is None:
         return
-    await end_leftovers(crew, name, number)
+    daemon = None
+    if process.spec.daemon:
+        planned = process.stop_step > 0
+        daemon = await deaths.agent_ended(crew, name, process.spec, planned=planned)
+    await end_leftovers(crew, name, number, spared=daemon)
     crew.watch.forget(name, number)
     journal = crew.journals.of(name, process.spec)
     journal.finish(number)
@@ -94,13 +98,15 @@ def blame(  # a fact each, most by keyword
     crew.wake()
 
 
-async def end_leftovers(crew: Crew, name: str, number: int) -> None:
+async def end_leftovers(
+    crew: Crew, name: str, number: int, *, spared: Identity | None = None
+) -> None:
     """Kill what a start left behind, and wait until it is gone (bounded)."""
     record = crew.ledger.get(name)
     living = frozenset(
-        each.identity.pid
-        for each in record.processes
-        if each.number != number and each.identity is not None
+        each.pid
+        for each in (spared, *(p.identity for p in record.processes if p.number != number))
+        if each is not None
     )
     doomed: list[Identity] = []
     for identity in belonging.leftovers(crew.state, name, number, living=living):

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Crew:
-    """Everything that a verb may need. `wake` asks the loop for another round."""
+    """Everything that a verb may need. `wake` asks the loop for another round.
+
+    `fencing` names the units all of whose processes are being killed, until they are dead.
+    `changing` are the processes, by unit and number, that are being told of files and servers.
+    """
 
     state: StateFolder
     ledger: Ledger
@@ -32,6 +36,8 @@ class Crew:
     wake: Callable[[], None]
     watch: Watch = field(init=False)
     generation: int = 0
+    changing: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    fencing: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def spawn_task(self, work: Coroutine[Any, Any, Any]) -> None:

@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from millions.model import Address, Probe
 
 
+class Silence(str):
+    """The words for a question that was not answered at all, however long was waited."""
+
+    __slots__ = ()
+
+
 async def ask(probe: Probe, address: Address) -> str:
     """Ask once. Empty when the answer is as expected, else what happened instead, in words."""
     try:
         async with asyncio.timeout(probe.timeout_s):
             answer = await _converse(probe, address)
     except TimeoutError:
-        return f"{address} did not answer within {probe.timeout_s:g} s"
+        return Silence(f"{address} did not answer within {probe.timeout_s:g} s")
     except OSError as error:
         return f"{address}: {error.strerror or error}"
     if answer.startswith(probe.expect):

@@ -48,6 +48,7 @@ class Watch:
         self._probes: dict[_Key, asyncio.Task[None]] = {}
         self._ends: dict[_Key, asyncio.Event] = {}
         self._said: dict[_Key, str] = {}
+        self._silent: dict[_Key, int] = {}
 
     def begin(self, name: str, number: int, identity: Identity) -> None:
         """Watch a process; `ended` is called once, soon, also when it is over already."""
@@ -67,6 +68,7 @@ class Watch:
         key = (name, number)
         self._ends.pop(key, None)
         self._said.pop(key, None)
+        self._silent.pop(key, None)
         task = self._probes.pop(key, None)
         if task is not None:
             task.cancel()
@@ -85,6 +87,10 @@ class Watch:
     def said(self, name: str, number: int) -> str:
         """What was wrong with the last answer of a process; empty when nothing was."""
         return self._said.get((name, number), "")
+
+    def silent(self, name: str, number: int) -> int:
+        """How many questions in a row a process has not answered at all."""
+        return self._silent.get((name, number), 0)
 
     def close(self) -> None:
         """Stop to watch everything."""
@@ -105,6 +111,8 @@ class Watch:
                 return
             said = await probes.ask(probe, _asked(record, probe))
             self._said[name, number] = said
+            silent = self._silent.get((name, number), 0) + 1
+            self._silent[name, number] = silent if isinstance(said, probes.Silence) else 0
             state = readiness.after(state, probe, good=not said)
             self._enter(name, number, state.phase)
             await asyncio.sleep(_pause_s(record, probe, state))

@@ -16,7 +16,9 @@ from millions.model import (
     Phase,
     Prepare,
     Process,
+    Reload,
     Seen,
+    Share,
     Start,
     Stop,
 )
@@ -44,7 +46,7 @@ def forecast(goal: Goal, observed: Observed) -> tuple[Action, ...]:
 def _settled(seen: Seen) -> Seen:
     """What is under way is taken as finished."""
     processes = tuple(
-        dataclasses.replace(each, phase=Phase.READY)
+        dataclasses.replace(each, phase=Phase.READY, changing=False)
         for each in seen.processes
         if each.phase is not Phase.STOPPING
     )
@@ -62,6 +64,14 @@ def _apply(units: dict[str, Seen], action: Action, now_s: float) -> None:
         case Stop():
             left = tuple(each for each in seen.processes if each.number != action.number)
             seen = dataclasses.replace(seen, processes=left)
+        case Reload() | Share():
+            known = tuple(
+                dataclasses.replace(each, spec=action.spec)
+                if each.number == action.number
+                else each
+                for each in seen.processes
+            )
+            seen = dataclasses.replace(seen, processes=known)
         case Forget() | Erase():
             units.pop(action.unit, None)
             return

@@ -53,10 +53,11 @@ def is_prepared(name: str, preparation: Preparation, view: View) -> bool:
 
 
 def _begins_with(name: str, key: str, view: View) -> bool:
-    """Whether a member that does not run is about to begin with the preparation `key`."""
+    """Whether a member of which nothing is ready is about to begin with the preparation `key`."""
     seen, aim = view.of(name), view.aims[name]
     return (
-        not seen.processes
+        name not in view.serving
+        and rollout.current(seen, aim.revision) is None
         and any(each.key == key and not is_prepared(name, each, view) for each in aim.prepare)
         and view.unmet(aim) is None
         and next_start_at_s(rollout.trouble_of(seen, aim.revision)) <= view.now_s

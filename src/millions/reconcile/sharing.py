@@ -34,13 +34,15 @@ class Sharing:
         pooled = list(_pooled(view))
         self._due = _due(view) if pooled else frozenset[str]()
         self.leaving: dict[str, str] = {}
-        for unit, process, pool in pooled:
-            target = self._pool(unit, pool, pool)
-            stay = {each.unit for each in target.servers}
+        for name, process, pool in pooled:
+            unit = view.wanted.get(name)
+            if unit is None or process.phase is Phase.STOPPING:
+                stay = view.wanted.keys() - self._due  # it is not told any more
+            else:
+                stay = {each.unit for each in self._pool(unit, pool, pool).servers}
             for each in pool.servers:
-                doomed = process.phase is Phase.STOPPING and each.unit in self._due
-                if each.unit not in stay or doomed:
-                    self.leaving[each.unit] = unit.name
+                if each.unit not in stay:
+                    self.leaving[each.unit] = name
 
     def spec(self, spec: Unit, unit: Unit, running: Pool | None = None) -> Unit:
         """`spec` of the wanted `unit` with the servers that it should have now.
@@ -86,12 +88,12 @@ def _reload(process: Process, spec: Unit, why: str) -> Reload:
     return Reload(unit=spec.name, why=why, number=process.number, spec=spec)
 
 
-def _pooled(view: View) -> Iterator[tuple[Unit, Process, Pool]]:
-    """Every process of a wanted unit that has a pool."""
-    for name, unit in view.wanted.items():
-        for process in view.of(name).processes:
+def _pooled(view: View) -> Iterator[tuple[str, Process, Pool]]:
+    """Every process that has a pool, with the name of its unit."""
+    for name, seen in view.seen.items():
+        for process in seen.processes:
             if process.spec.pool is not None:
-                yield unit, process, process.spec.pool
+                yield name, process, process.spec.pool
 
 
 def _due(view: View) -> frozenset[str]:

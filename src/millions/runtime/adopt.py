@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from millions.model import Phase
-from millions.runtime import belonging, burial, preparing, processes, stopping
+from millions.runtime import belonging, burial, preparing, processes, stopping, telling
 
 if TYPE_CHECKING:
     from millions.runtime.belonging import Member
@@ -45,6 +45,7 @@ def _adopt(crew: Crew, name: str, process: ProcessRecord, strangers: tuple[Membe
         return False
     crew.ledger.change_process(name, process.number, identity=identity)
     crew.listeners.adopt(name, process)
+    telling.doubt(crew, name, process)
     crew.watch.begin(name, process.number, identity)
     if process.phase is Phase.STOPPING:
         stopping.resume(crew, name, process.number)

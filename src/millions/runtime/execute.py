@@ -12,8 +12,20 @@ import time
 from typing import TYPE_CHECKING
 
 from millions.errors import MillionsError
-from millions.model import Action, Address, Erase, Forget, Phase, Prepare, Start, Stop, Unit
-from millions.runtime import burial, preparing, sockets, spawn, stopping
+from millions.model import (
+    Action,
+    Address,
+    Erase,
+    Forget,
+    Phase,
+    Prepare,
+    Reload,
+    Share,
+    Start,
+    Stop,
+    Unit,
+)
+from millions.runtime import burial, preparing, sockets, spawn, stopping, telling
 from millions.runtime.record import ProcessRecord
 
 if TYPE_CHECKING:
@@ -32,6 +44,8 @@ def execute(crew: Crew, action: Action) -> None:
                 stopping.begin(crew, action.unit, action.number, why=action.why, blame=blame)
         case Prepare():
             preparing.begin(crew, action.unit, action.spec, action.preparation, why=action.why)
+        case Reload() | Share():
+            telling.begin(crew, action)
         case Forget():
             crew.ledger.drop(action.unit)
             crew.journals.close(action.unit)

@@ -135,7 +135,7 @@ class Loop:
         self._follow_specifications()
         self._heal()
         wanted = self._desired.units
-        observed = observe(self._state, crew.ledger, wanted)
+        observed = observe(self._state, crew.ledger, wanted, crew.changing)
         decided = verdicts(self._desired.goal(), observed)
         if any(each.action is not None for each in decided):
             crew.journals.collect()  # what led to an action stands in the logs before what follows
@@ -183,15 +183,22 @@ class Loop:
                 ledger.change(record.name, generation=self._desired.generation, troubles=())
 
     def _follow_specifications(self) -> None:
-        """Give running processes what changed in their specification without a new revision."""
+        """Give running processes what changed in their specification without a new revision.
+
+        But not files and pools: a process knows of them only once it was told.
+        """
         ledger = self._crew.ledger
         for unit in self._desired.units:
             record = ledger.get(unit.name)
             for process in record.processes:
-                if process.spec.revision == unit.revision and process.spec != unit:
-                    ledger.change_process(unit.name, process.number, spec=unit)
-            if record.good is not None and record.good.revision == unit.revision:
-                ledger.change(unit.name, good=unit)
+                known = process.spec
+                if known.revision == unit.revision:
+                    spec = dataclasses.replace(unit, files=known.files, pool=known.pool)
+                    ledger.change_process(unit.name, process.number, spec=spec)
+            good = record.good
+            if good is not None and good.revision == unit.revision:
+                spec = dataclasses.replace(unit, files=good.files, pool=good.pool)
+                ledger.change(unit.name, good=spec)
 
     def _heal(self) -> None:
         """Forget the trouble of a revision that has been ready for long enough."""
@@ -202,7 +209,11 @@ class Loop:
                 for each in record.processes
                 if each.phase is Phase.READY and now_s - each.ready_at_s > STEADY_S
             }
-            left = tuple(each for each in record.troubles if each.revision not in well)
+            left = tuple(
+                each
+                for each in record.troubles
+                if each.revision not in well or now_s - each.at_s < STEADY_S
+            )
             if left != record.troubles:
                 ledger.change(record.name, troubles=left)
 
@@ -219,7 +230,7 @@ class Loop:
     def _report(self, decided: tuple[Verdict, ...]) -> None:
         """Write the status when it says something new, and now and then to show that we live."""
         crew = self._crew
-        observed = observe(self._state, crew.ledger, self._desired.units)
+        observed = observe(self._state, crew.ledger, self._desired.units, crew.changing)
         told = report(
             crew,
             self._desired.units,

@@ -12,23 +12,35 @@ from millions.model import Observed, Process, Seen
 from millions.runtime.preparing import marker
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from millions.model import Unit
     from millions.runtime.ledger import Ledger
     from millions.runtime.record import UnitRecord
     from millions.runtime.state import StateFolder
 
 
-def observe(state: StateFolder, ledger: Ledger, wanted: tuple[Unit, ...]) -> Observed:
-    """What runs now (a few system calls a unit)."""
+def observe(
+    state: StateFolder,
+    ledger: Ledger,
+    wanted: tuple[Unit, ...],
+    changing: AbstractSet[tuple[str, int]] = frozenset(),
+) -> Observed:
+    """What runs now (a few system calls a unit). `changing` names processes that are being told."""
     specs = {unit.name: unit for unit in wanted}
     names = sorted({record.name for record in ledger.records()} | specs.keys())
     return Observed(
         now_s=time.time(),
-        units=tuple(_seen(state, ledger.get(name), specs.get(name)) for name in names),
+        units=tuple(_seen(state, ledger.get(name), specs.get(name), changing) for name in names),
     )
 
 
-def _seen(state: StateFolder, record: UnitRecord, wanted: Unit | None) -> Seen:
+def _seen(
+    state: StateFolder,
+    record: UnitRecord,
+    wanted: Unit | None,
+    changing: AbstractSet[tuple[str, int]],
+) -> Seen:
     folder = state.unit(record.name)
     specs = [spec for spec in (wanted, record.good) if spec is not None]
     keys = {preparation.key for spec in specs for preparation in spec.prepare}
@@ -41,6 +53,7 @@ def _seen(state: StateFolder, record: UnitRecord, wanted: Unit | None) -> Seen:
                 phase=each.phase,
                 since_s=each.since_s,
                 changed_s=each.changed_s,
+                changing=(record.name, each.number) in changing,
             )
             for each in record.processes
         ),

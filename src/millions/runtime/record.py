@@ -24,6 +24,7 @@ class ProcessRecord:
     `address` is the private address that it was given, `handover` the path at which it serves its
     listening socket. `ready_at_s` is 0 until it was ready. `stop_step` counts the steps of a stop
     that were sent, `stop_at_s` when the last one was; `blame` says why it is stopped if it failed.
+    `spec` is what the process knows, `told` what it is being told: other files, other servers.
     """
 
     number: int
@@ -38,6 +39,7 @@ class ProcessRecord:
     stop_step: int = 0
     stop_at_s: float = 0.0
     blame: str = ""
+    told: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

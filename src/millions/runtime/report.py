@@ -58,6 +58,7 @@ def _under_way(crew: Crew) -> tuple[str, ...]:
             for each in record.processes
             if each.phase is Phase.STOPPING
         ]
+    lines += [f"change {name} #{number}: under way" for name, number in sorted(crew.changing)]
     return tuple(lines)
 
 

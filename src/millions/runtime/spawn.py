@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from millions.errors import UnitFailedError
-from millions.runtime import belonging, files, placeholders, processes
+from millions.runtime import belonging, placeholders, processes, rendering
 from millions.runtime.sockets import LISTEN_DESCRIPTOR
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def launch(
     folder = placeholders.filled(spec.working_folder, places) or places["{folder}"]
     account = state.account
     try:
-        _render(start, places)
+        rendering.render(state, spec)
         with _at_listen_descriptors(servers) as kept:
             child = subprocess.Popen(
                 _limited(arguments, spec.limits),
@@ -129,13 +129,6 @@ def _compiled() -> bool:
     """
     found = find_spec(TELLTALE)
     return found is not None and found.cached is not None and Path(found.cached).exists()
-
-
-def _render(start: Launch, places: dict[str, str]) -> None:
-    root = start.state.unit(start.spec.name)
-    for file in start.spec.files:
-        content = placeholders.filled(file.content, places)
-        files.write_below(root, file.path, content, mode=file.mode, owner=start.state.account)
 
 
 class _at_listen_descriptors:  # noqa: N801  # reads as what it does

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Crew:
     """Everything that a verb may need. `wake` asks the loop for another round.
 
+    `fencing` names the units all of whose processes are being killed, until they are dead.
     `changing` are the processes, by unit and number, that are being told of files and servers.
     """
 
@@ -36,6 +37,7 @@ class Crew:
     watch: Watch = field(init=False)
     generation: int = 0
     changing: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    fencing: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def spawn_task(self, work: Coroutine[Any, Any, Any]) -> None:

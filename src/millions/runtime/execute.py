@@ -25,7 +25,7 @@ from millions.model import (
     Stop,
     Unit,
 )
-from millions.runtime import burial, preparing, sockets, spawn, stopping, telling
+from millions.runtime import burial, pidfiles, preparing, sockets, spawn, stopping, telling
 from millions.runtime.record import ProcessRecord
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def start(crew: Crew, action: Start) -> None:
         crew.state.prepare_unit(name, holds_data=spec.holds_data)
         servers = tuple(crew.listeners.get(name, each) for each in spec.public)
         address = _private_address(crew, spec)
-        if address is not None:
+        if address is not None and pidfiles.living(crew.state, spec) is None:
             sockets.check_free(address)
         journal = crew.journals.of(name, spec)
         output = journal.open_raw(

@@ -20,6 +20,7 @@ from millions.reconcile.backoff import STEADY_S
 from millions.reconcile.plan import verdicts
 from millions.runtime import adopt, burial, desired, diary, execute, publish, status
 from millions.runtime.crew import Crew
+from millions.runtime.daemons import Daemons
 from millions.runtime.desired import Desired
 from millions.runtime.journals import Journals
 from millions.runtime.ledger import Ledger
@@ -69,6 +70,7 @@ class Loop:
             reaper=Reaper(),
             wake=self._wakened.set,
         )
+        self._daemons = Daemons(self._crew)
         self._crew.watch = Watch(self._crew.ledger, ended=self._ended, changed=self._wakened.set)
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -93,6 +95,7 @@ class Loop:
         copying.cancel()
         crew.journals.finish_all()
         crew.watch.close()
+        self._daemons.close()
         diary.tell(self._state, f"supervisor {os.getpid()} leaves; units go on")
         for task in tuple(crew.tasks):
             task.cancel()
@@ -144,6 +147,7 @@ class Loop:
                 diary.tell(self._state, str(each.action))
                 execute.execute(crew, each.action)
         crew.listeners.keep(self._used_sockets())
+        self._daemons.keep()
         crew.ledger.flush()
         self._report(decided)
         return all(each.settled for each in decided) and not crew.tasks

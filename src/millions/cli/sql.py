@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -50,17 +51,25 @@ def command(ctx: click.Context, *, statement: str | None, as_csv: bool) -> int:
 
 
 def _variables(place: DatabasePlace, folder: Path) -> dict[str, str]:
-    """The environment of psql: where the primary is, and a file with the password."""
-    primary = place.shards[0].primary
+    """The environment of psql: where the members are, and a file with the password.
+
+    psql asks one after the other until one is the primary.
+    """
+    shard = place.shards[0]
+    members = (shard.primary, *shard.replicas)
     password = Path(place.password_file).read_text(encoding="utf-8").strip()
     file = folder / "password"
     file.touch(mode=0o600)
-    address = f"{primary.host}:{primary.port}:{place.name}:{place.user}"
-    file.write_text(f"{address}:{password.translate(PASSWORD_ESCAPES)}\n", encoding="utf-8")
+    lines = (
+        f"{each.host}:{each.port}:{place.name}:{place.user}:{password.translate(PASSWORD_ESCAPES)}"
+        for each in members
+    )
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {name: os.environ[name] for name in KEPT if name in os.environ} | {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-        "PGHOST": primary.host,
-        "PGPORT": str(primary.port),
+        "PGHOST": ",".join(each.host for each in members),
+        "PGPORT": ",".join(str(each.port) for each in members),
+        "PGTARGETSESSIONATTRS": "read-write",
         "PGDATABASE": place.name,
         "PGUSER": place.user,
         "PGPASSFILE": str(file),
@@ -70,11 +79,11 @@ def _variables(place: DatabasePlace, folder: Path) -> dict[str, str]:
 
 
 def _program(desired: Desired) -> str:
-    """The psql beside the server that runs."""
+    """The psql beside the server that runs: its folder is the first of the unit's PATH."""
     for unit in desired.units:
-        program = Path(unit.command[0]).parent / PROGRAM
-        if unit.holds_data and os.access(program, os.X_OK):
-            return str(program)
+        program = shutil.which(PROGRAM, path=dict(unit.environment).get("PATH", ""))
+        if unit.holds_data and program is not None:
+            return program
     raise MachineError(
         cannot="open psql",
         because=f"{PROGRAM} is not beside the server's own programs",

@@ -252,7 +252,7 @@ def units(context: Context) -> tuple[Unit, ...]:
         files=(File(path="haproxy.cfg", content=_file(context, private)),),
         address=private,
         public=listens(context),
-        probe=Probe(address=private, send=ASK, expect=b"HTTP/1.0 200", within_s=START_WITHIN_S),
+        probe=Probe(address=private, send=ASK, expect=b"HTTP/1.1 200", within_s=START_WITHIN_S),
         stop=(
             StopStep(signal="SIGUSR1", wait_s=float(balancer.drain_s)),
             StopStep(signal="SIGTERM", wait_s=KILLED_WITHIN_S),

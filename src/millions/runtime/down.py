@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from millions.errors import MachineError, StateError
 from millions.model import StopStep
-from millions.runtime import belonging, codec, desired, preparing, processes, supervisor
+from millions.runtime import belonging, codec, desired, pidfiles, preparing, processes, supervisor
 from millions.runtime.collect import Collector
 from millions.runtime.desired import Desired
 from millions.runtime.journals import LIMIT_MIB, MIB
@@ -49,6 +49,7 @@ class Running:
     identity: Identity
     steps: tuple[StopStep, ...]
     needs: tuple[str, ...]
+    group: str = ""
 
 
 def stop_all(
@@ -79,8 +80,10 @@ def _stop_in_order(state: StateFolder, progress: Callable[[str], None]) -> tuple
     mains = _mains(state)
     names = tuple(dict.fromkeys(each.unit for each in mains))
     while mains:
-        used = {need for each in mains for need in each.needs if need != each.unit}
-        free = [each for each in mains if each.unit not in used] or mains
+        used = {
+            need for each in mains for need in each.needs if need not in (each.unit, each.group)
+        }
+        free = [each for each in mains if not used & {each.unit, each.group or each.unit}] or mains
         for each in free:
             progress(f"stopping {each.unit}")
         _stop(free)
@@ -115,8 +118,12 @@ def _mains(state: StateFolder) -> list[Running]:
                         identity=process.identity,
                         steps=process.spec.stop,
                         needs=process.spec.needs,
+                        group=process.spec.group,
                     )
                 )
+                daemon = pidfiles.living(state, process.spec)
+                if daemon is not None:  # stopped by its unit's process; else it is swept up
+                    known.add(daemon.pid)
     for pid in tuple(known):
         known.update(processes.descendants(pid))
     strangers = [each for each in belonging.members(state) if each.identity.pid not in known]

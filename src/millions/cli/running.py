@@ -73,6 +73,15 @@ def release_of(desired: Desired | None) -> str:
 
 
 def public_addresses(units: tuple[UnitStatus, ...]) -> list[str]:
-    """Where people connect, as they would type it: 0.0.0.0 is shown as this machine."""
-    shown = (each.replace("0.0.0.0:", "127.0.0.1:") for unit in units for each in unit.public)
-    return [f"http://{address}/" for address in dict.fromkeys(shown)]
+    """Where people connect, as they would type it: 0.0.0.0 is shown as this machine.
+
+    A listening socket on the unit's own private host is for a balancer, not for people. Of several
+    the first is for HTTP, the second for HTTPS.
+    """
+    shown = [
+        f"{scheme}://{address.replace('0.0.0.0:', '127.0.0.1:')}/"
+        for unit in units
+        for scheme, address in zip(("http", "https"), unit.public, strict=False)
+        if address.partition(":")[0] != unit.address.partition(":")[0]
+    ]
+    return list(dict.fromkeys(shown))

@@ -10,12 +10,12 @@ only the one member that has the data may begin; the others wait for it.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,8 @@ def main(folder: Path) -> None:
     member = read(folder / "member.json")
     set_aside(member.folders[member.name])
     wait(member)
-    patroni = [sys.executable, "-m", "patroni", str(folder / "patroni.yml")]
-    os.execv(patroni[0], patroni)  # noqa: S606  # itself, as another program
+    sys.argv = ["patroni", str(folder / "patroni.yml")]
+    import_module("patroni.__main__").main()
 
 
 def read(path: Path) -> Member:
@@ -114,6 +114,7 @@ def wait(member: Member) -> None:
             return
         if waits != said:
             said = waits
+            warm()
             print(f"waits: {waits}", flush=True)  # noqa: T201  # its output is its log
         if time.monotonic() > deadline:
             raise DataRefusedError(
@@ -122,12 +123,21 @@ def wait(member: Member) -> None:
         time.sleep(LOOK_S)
 
 
+def warm() -> None:
+    """Import what Patroni will, while there is time."""
+    for name in ("__main__", "api", "config", "ha", "dcs.etcd3", "postgresql"):
+        import_module(f"patroni.{name}")
+
+
 def may_start(member: Member) -> str:
     """Look whether this member may start now, and prepare etcd for it; else what it waits for.
 
     Who begins says so in etcd (`founding`), until it leads: no older copy of the data may be first.
     """
     service, prefix = member.service, member.prefix
+    if member.name != member.founder and not _has_data(member):
+        _agree(member)
+        return "" if etcd.get(service, f"{prefix}sync") else "nobody leads yet who can be copied"
     if member.mark.exists():
         if member.name != member.founder:
             return f"{member.founder} has newer data and begins"
@@ -153,6 +163,10 @@ def may_start(member: Member) -> str:
 def _leads(member: Member) -> bool:
     """Whether somebody leads, or has led, since the cluster was founded."""
     return any(etcd.get(member.service, f"{member.prefix}{key}") for key in ("leader", "sync"))
+
+
+def _has_data(member: Member) -> bool:
+    return (member.folders[member.name] / "postgresql" / CONTROL_FILE).exists()
 
 
 def founder(configured: str, found: dict[str, Control]) -> str:

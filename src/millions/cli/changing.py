@@ -76,15 +76,30 @@ def change(state: StateFolder, wanted: Desired, progress: Progress) -> Status:
 
     Raise UnitFailedError or ReleaseError when it cannot be; what ran before runs again then.
     """
-    former = current(state)
+    with undone(state, current(state), progress):
+        return written(state, wanted, progress)
+
+
+@contextmanager
+def undone(state: StateFolder, former: Desired | None, progress: Progress) -> Generator[None]:
+    """Whatever breaks the block off: let `former` run again, and wait until it does (blocking)."""
     try:
-        return _written(state, wanted, progress)
+        yield
     except (MillionsError, KeyboardInterrupt):
-        if former is not None:
-            back = dataclasses.replace(former, generation=wanted.generation + 1)
+        now = last(state)
+        if former is not None and now is not None and now.generation != former.generation:
+            back = dataclasses.replace(former, generation=now.generation + 1)
             with suppress(MillionsError):
-                _written(state, back, progress)
+                written(state, back, progress)
         raise
+
+
+def written(state: StateFolder, wanted: Desired, progress: Progress) -> Status:
+    """Write what is wanted, wake the supervisor, and wait until it is so (blocking)."""
+    desireds.write(state.desired, wanted)
+    with suppress(ProcessLookupError):
+        os.kill(supervisor.ensure(state), signal.SIGHUP)
+    return wait(state, wanted, progress)
 
 
 def wait(state: StateFolder, wanted: Desired, progress: Progress) -> Status:
@@ -118,13 +133,6 @@ def bound_s(units: tuple[Unit, ...]) -> float:
         total_s += unit.probe.within_s if unit.probe else 0.0
         total_s += sum(step.wait_s for step in unit.stop)
     return total_s
-
-
-def _written(state: StateFolder, wanted: Desired, progress: Progress) -> Status:
-    desireds.write(state.desired, wanted)
-    with suppress(ProcessLookupError):
-        os.kill(supervisor.ensure(state), signal.SIGHUP)
-    return wait(state, wanted, progress)
 
 
 def _failure(state: StateFolder, wanted: Desired, status: Status) -> MillionsError:

@@ -25,7 +25,9 @@ def command(
     """Release the application's current code without failing a request.
 
     The new release starts, becomes ready and takes the traffic; then the old one finishes what it
-    was asked and stops. A release that does not become ready changes nothing and says why.
+    was asked and stops. A release that does not become ready changes nothing and says why. Several
+    web servers follow one after the other; the first one is watched for a while ([web] canary_s),
+    and when it does worse than the others, all go back.
     """
     if rollback and release:
         raise click.UsageError("--rollback and --to exclude each other", ctx)
@@ -42,7 +44,7 @@ def command(
             progress.say("makes a release")
             release = releasing.make(opened)
             if release != before:
-                releasing.roll_out(opened, release, progress)
+                releasing.roll_out(opened, release, progress, carefully=True)
             releasing.remember(opened, release)
         else:
             releasing.roll_out(_known(opened, release, kept), release, progress)

@@ -47,6 +47,11 @@ class Progress:
         elif not self._silent:
             click.echo(f"  {text}", err=True)
 
+    def tell(self, text: str) -> None:
+        """Say what was found; it stays on the screen."""
+        if not self._silent:
+            click.echo(f"  {text}", err=True)
+
     def show(self, status: Status) -> None:
         """Say what has changed since the status that was shown before."""
         for unit in status.units:

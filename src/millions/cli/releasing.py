@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from millions import stack as stacks
-from millions.cli import changing, checks, placed
+from millions.cli import canary, changing, checks, placed
 from millions.cli.running import release_of
 from millions.errors import ReleaseError, StackFileError
 from millions.runtime import files, releases
@@ -85,17 +85,23 @@ def desired(opened: Opened, release: str) -> Desired:
     )
 
 
-def roll_out(opened: Opened, release: str, progress: Progress) -> Status:
+def roll_out(
+    opened: Opened, release: str, progress: Progress, *, carefully: bool = False
+) -> Status:
     """Make this release, and what the stack file says, run (blocking).
 
-    What cannot be is found out before anything is changed, or is undone.
+    `carefully`: on one of several servers first, where its errors and latency are watched. What
+    cannot be is found out before anything is changed, or is undone.
     """
     former = changing.current(opened.state)
     wanted = desired(opened, release)
     checks.before_change(opened, wanted)
     build_assets(opened, release)
     try:
-        status = changing.change(opened.state, wanted, progress)
+        with changing.undone(opened.state, former, progress):
+            if carefully:
+                wanted = _tried(opened, wanted, former, progress)
+            status = changing.written(opened.state, wanted, progress)
     except BaseException:
         if former is not None:
             before = release_of(former)
@@ -103,6 +109,17 @@ def roll_out(opened: Opened, release: str, progress: Progress) -> Status:
         raise
     releases.prune(opened.state, running=(release, release_of(former)))
     return status
+
+
+def _tried(opened: Opened, wanted: Desired, former: Desired | None, progress: Progress) -> Desired:
+    """Try the release on one server, where there are others; answer what is wanted after that."""
+    release = release_of(wanted)
+    places = placed.places(opened, release=release, release_folder=opened.state.releases / release)
+    chosen = stacks.canary(opened.stack, places)
+    if chosen is None or former is None or not canary.before_others(wanted, former, chosen):
+        return wanted
+    progress.tell(canary.tried(opened, wanted, former, chosen, progress))
+    return dataclasses.replace(wanted, generation=wanted.generation + 1)
 
 
 def build_assets(opened: Opened, release: str) -> None:

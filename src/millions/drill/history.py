@@ -71,10 +71,14 @@ class Operation(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that was done to the servers at `at`. `ends` names the event that it ends."""
+    """Something that was done to the servers, from `at` to `done`.
+
+    `planned` changes excuse no failure. `ends` names the event that it ends.
+    """
 
     line: int
     at: float
+    done: float
     event: str
     id: str
     aim: str
@@ -159,9 +163,11 @@ def _operation(found: dict[str, Any], number: int) -> Operation:
 
 def _other(found: dict[str, Any], number: int) -> Event | Header:
     if "event" in found:
+        at = float(found["at"])
         return Event(
             number,
-            float(found["at"]),
+            at,
+            float(found.get("done", at)),
             str(found["event"]),
             str(found.get("id", "")),
             str(found.get("aim", "")),

@@ -163,19 +163,26 @@ def _is_private(host: str) -> bool:
     return re.match(r"127\.(?!0\.)", host) is not None
 
 
-def make(
-    source: Mapping[str, Any], *, rung: int | None, folder: Path | None, root: Path | None = None
-) -> Stage:
-    """Make the folder and stack file of a throw-away stack (blocking); nothing runs yet.
+def make_root() -> Path:
+    """Make the folder of a throw-away stack (blocking)."""
+    return Path(tempfile.mkdtemp(prefix=PREFIX))
+
+
+def erase(root: Path) -> None:
+    """Erase the folder of a throw-away stack (blocking)."""
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def make(source: Mapping[str, Any], *, rung: int, folder: Path | None, root: Path) -> Stage:
+    """Make folder and stack file of a throw-away stack in `root` (blocking); nothing runs yet.
 
     `source` is the user's stack file as read, whose tiers it gets. `folder` is the user's
     application, which is copied; without one it runs the application of drills.
     """
-    place = root or Path(tempfile.mkdtemp(prefix=PREFIX))
-    place.chmod(0o755)
-    (place / OWNER_FILE).write_text(str(os.getpid()), encoding="utf-8")
-    home, application = place / "home", place / NAME
-    home.mkdir(exist_ok=True)
+    root.chmod(0o755)  # the units' user goes through it
+    (root / OWNER_FILE).write_text(str(os.getpid()), encoding="utf-8")
+    home, application = root / "home", root / NAME
+    home.mkdir()
     home.chmod(0o755)
     if folder is not None:
         shutil.copytree(folder, application, ignore=SPARED)
@@ -187,10 +194,10 @@ def make(
     return Stage(file, home=home)
 
 
-def _stack_file(source: Mapping[str, Any], rung: int | None, *, own: bool) -> str:
+def _stack_file(source: Mapping[str, Any], rung: int, *, own: bool) -> str:
     """The stack file: the user's tiers, on a free port, with the application of the drill."""
     document: dict[str, Any] = {name: value for name, value in source.items() if name != "app"}
-    document["rung"] = rung if rung is not None else document.get("rung", 1)
+    document["rung"] = rung
     app = dict(source.get("app", {}))
     if own:
         app = {"web": "drilled:app"}
@@ -208,11 +215,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-async def clear(stage: Stage) -> None:
-    """Stop a throw-away stack and erase all of it."""
-    if stage.home is None:
-        return
-    await stage.millions("down")
-    await asyncio.to_thread(shutil.rmtree, stage.home.parent, ignore_errors=True)

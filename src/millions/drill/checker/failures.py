@@ -6,7 +6,6 @@ repeated it. It never judges a history whose header says that any request may fa
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from millions.drill.history import Event, Operation
 
 CRASH_LASTS_S = 0.25
-"""Processes of a server die one after another, and a request may reach a dead one's socket within
-this long of the crash: such a request counts as in flight."""
+"""A request may reach the socket of a process that is dying within this long of the crash: such a
+request counts as in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,14 +101,15 @@ class Failures:
             findings.add(promise, f.FAILED, _words(each, in_flight=in_flight))
 
 
-def _crashes(events: Sequence[Event]) -> list[float]:
-    return sorted(each.at for each in events if not each.planned and not each.ends)
+def _crashes(events: Sequence[Event]) -> list[tuple[float, float]]:
+    """From when until when each crash hit what was in flight."""
+    crashes = (each for each in events if not each.planned and not each.ends)
+    return [(each.at, each.done + CRASH_LASTS_S) for each in crashes]
 
 
-def _in_flight(failed: _Failed, crashes: list[float]) -> bool:
+def _in_flight(failed: _Failed, crashes: list[tuple[float, float]]) -> bool:
     """Whether it was under way at a crash."""
-    at = bisect_right(crashes, failed.done) - 1
-    return at >= 0 and failed.at <= crashes[at] + CRASH_LASTS_S
+    return any(failed.at <= until and failed.done >= at for at, until in crashes)
 
 
 def _words(failed: _Failed, *, in_flight: bool) -> str:

@@ -1,0 +1,1 @@
+"""What can be done to servers, and how each is undone."""

@@ -1,0 +1,31 @@
+"""What a fault is given: the stack, the step, where to register its undoing, and a clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AsyncExitStack
+
+    from millions.drill.faults.step import Step
+    from millions.drill.stage import Stage
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """One fault under way. `struck` holds the times of the moments at which something was done.
+
+    What is pushed to `hold` is run when the fault ends, also when the drill is interrupted.
+    """
+
+    stage: Stage
+    step: Step
+    hold: AsyncExitStack
+    now: Callable[[], float]
+    struck: list[float]
+
+    def strike(self) -> None:
+        """Note this moment: from here on, requests may be hit."""
+        self.struck.append(self.now())

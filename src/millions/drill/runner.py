@@ -1,0 +1,133 @@
+"""Runs a drill: load on, break, wait until all is well again, look once more.
+
+It decides nothing about promises; the checker does. Whatever it broke it mends, also when it is
+interrupted: what is to be undone is on a stack that unwinds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from millions.drill.faults.aim import SUPERVISOR
+from millions.drill.faults.kinds import kind
+from millions.drill.faults.scene import Scene
+from millions.errors import MillionsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from millions.drill.drills import Drill
+    from millions.drill.faults.step import Step
+    from millions.drill.stage import Stage
+    from millions.drill.workloads.workload import Site, Workload
+
+RECOVERS_WITHIN_S = 90.0
+"""How long the load waits for everything to be ready again; a drill that takes longer says so."""
+
+AFTERWARDS_S = 4.0
+"""The load goes on this long after the recovery, so that there is something to compare with."""
+
+TELL_EVERY_S = 1.0
+SEEN_AFTER_S = 0.3
+"""The supervisor has noticed a death by then; a status before it may still call all well."""
+
+LOOK_S = 0.02
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One run of a drill. `say` is told what happens, one line at a time."""
+
+    stage: Stage
+    drill: Drill
+    site: Site
+    workload: Workload
+    lasts_s: float
+    say: Callable[[str], None]
+    problems: list[str] = field(default_factory=list[str])
+    _number: int = 0
+
+    async def run(self) -> None:
+        """Run it to its end; a step that could not be done is a problem, and the rest goes on."""
+        await self.workload.prepare()
+        self.site.clock.origin = time.monotonic()
+        load = asyncio.create_task(self.workload.run(), name="load")
+        teller = asyncio.create_task(self._tell(), name="progress")
+        steps = [asyncio.create_task(self._step(each)) for each in self.drill.steps]
+        try:
+            await self._watch(load, steps)
+        finally:
+            self.site.stopping = True
+            for each in (*steps, teller):
+                each.cancel()
+            await asyncio.gather(*steps, teller, return_exceptions=True)
+            with suppress(asyncio.CancelledError):
+                await load
+        self.say("the last look")
+        await self.workload.finish()
+
+    async def _watch(self, load: asyncio.Task[None], steps: list[asyncio.Task[None]]) -> None:
+        """Wait for the steps and the recovery, and at least as long as the load is to last."""
+        waiting = {load, *steps}
+        while waiting - {load}:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:  # the load only ends by itself with an error
+                await each
+        if not await self.stage.settled(RECOVERS_WITHIN_S):
+            self.problems.append(f"not all is ready {RECOVERS_WITHIN_S:.0f} s after the last step")
+        left_s = self.lasts_s - self.site.clock.now()
+        if self.drill.steps:
+            left_s = max(left_s, AFTERWARDS_S)
+        await asyncio.wait({load}, timeout=max(0.0, left_s))
+        if load.done():
+            await load
+
+    async def _step(self, step: Step) -> None:
+        what = kind(step)
+        await asyncio.sleep(max(0.0, step.at_s - self.site.clock.now()))
+        now = self.site.clock.now
+        began = now()
+        self.say(f"{step}")
+        async with AsyncExitStack() as hold:
+            scene = Scene(stage=self.stage, step=step, hold=hold, now=now, struck=[])
+            try:
+                note = await what.begin(scene)
+            except MillionsError as error:
+                self.problems.append(str(error))
+                note = str(error)
+            number = self._note(step, scene.struck or [began], now(), note)
+            self.say(f"{step}: {note}")
+            if what.lasts or step.aim == SUPERVISOR:
+                await asyncio.sleep(step.for_s)
+        healed = now()
+        await asyncio.sleep(SEEN_AFTER_S)
+        if await self.stage.settled(RECOVERS_WITHIN_S):
+            self.site.writer.event("recovered", now(), ends=number, note=str(step))
+            self.say(f"{step}: all is ready again {now() - began:.1f} s after it began")
+        else:
+            self.site.writer.event("not recovered", healed, ends=number, note=str(step))
+
+    def _note(self, step: Step, struck: list[float], done: float, note: str) -> str:
+        """Write an event for each moment at which something was done; the last one's number."""
+        planned = kind(step).planned
+        for at, until in zip(struck, [*struck[1:], done], strict=True):
+            self._number += 1
+            fields = {"id": str(self._number), "aim": step.aim, "planned": planned, "note": note}
+            ends = at if until < done else done
+            self.site.writer.event(step.do, at, done=ends if not planned else at, **fields)
+        return str(self._number)
+
+    async def _tell(self) -> None:
+        good = bad = 0
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            count = self.site.count
+            self.say(
+                f"{self.site.clock.now():5.0f} s  {count.good - good:>6,} good"
+                f"  {count.bad - bad:>4,} failed"
+            )
+            good, bad = count.good, count.bad

@@ -1,0 +1,25 @@
+"""Which workload a name stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from millions.drill.workloads.pages import Pages
+from millions.drill.workloads.photos import Photos
+from millions.drill.workloads.pure import Pure
+
+if TYPE_CHECKING:
+    from millions.drill.workloads.workload import Site, Workload
+
+TARGETS = {
+    "pure": "an application of the drill's own: registers, sets, transfers",
+    "photos": "the photo-sharing application, by its API",
+    "pages": "any application: GET of the paths given",
+}
+
+
+def workload(target: str, site: Site, paths: tuple[str, ...]) -> Workload:
+    """Make the workload for a target."""
+    if target == "photos":
+        return Photos(site)
+    return Pages(site, paths or ("/",)) if target == "pages" else Pure(site)

@@ -165,6 +165,7 @@ class Block:
                 begin_sql=route.begin_sql,
                 read_only=self._read_only,
                 track=route.track_on(member),
+                begin_limit_s=route.begin_limit_s,
             )
             transaction.begin()
             if self._read_only and transaction.behind():

@@ -81,10 +81,14 @@ class Member:
         self._open.add(connection)
         return connection
 
-    def cut(self) -> None:
-        """End every connection at once, without a word to the server, which may be frozen."""
+    def stop_opening(self) -> None:
+        """Wait no longer for connections that the server has not accepted yet."""
         for opening in list(self._opening):
             opening.cancel()
+
+    def cut(self) -> None:
+        """End every connection at once, without a word to the server, which may be frozen."""
+        self.stop_opening()
         for connection in list(self._open):
             if not connection.is_closed():
                 connection.terminate()

@@ -118,6 +118,11 @@ def saw(other: Seen) -> None:
         seen.merge(other)
 
 
+def copy_of(seen: Seen) -> Seen:
+    """Answer one that does not change with `seen`."""
+    return Seen(dict(seen.positions), set(seen.unsure))
+
+
 def _digits(number: int) -> str:
     text = ""
     while number:

@@ -11,11 +11,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from millions.sdk.retry import NOT_PRIMARY, Fate, fate, sqlstate
+from millions.sdk.transaction import BEGIN_LIMIT_S
 
 if TYPE_CHECKING:
     from millions.sdk.member import Member
     from millions.sdk.topology import Topology
     from millions.sdk.track import Track
+
+
+ELSEWHERE_S = 1.0
+"""A replica that takes longer to begin is frozen or overloaded, and another server is asked."""
 
 
 class Behind(Exception):  # noqa: N818  # not an error: another server is asked
@@ -34,6 +39,11 @@ class Route(Protocol):
     """What a block asks before and after it begins."""
 
     begin_sql: str
+
+    @property
+    def begin_limit_s(self) -> float:
+        """How long a server may take to begin."""
+        ...
 
     def choose(self) -> Member:
         """The server to begin on. Raise ConnectionError when there is none at this moment."""
@@ -58,6 +68,7 @@ class OnlyOne:
     """The route to the only server of a shard. It knows nothing of a block, so all share it."""
 
     __slots__ = ("_member", "begin_sql")
+    begin_limit_s = BEGIN_LIMIT_S
 
     def __init__(self, member: Member, begin_sql: str) -> None:
         self._member = member
@@ -87,6 +98,7 @@ class ToPrimary:
     """The route to the primary, wherever it is now."""
 
     __slots__ = ("_topology", "_track", "begin_sql")
+    begin_limit_s = BEGIN_LIMIT_S
 
     def __init__(self, topology: Topology, begin_sql: str, track: Track | None) -> None:
         self._topology = topology
@@ -128,6 +140,7 @@ class ToReplica(ToPrimary):
     """The route to a replica that shows what the user has seen; without one, to the primary."""
 
     __slots__ = ("_avoided",)
+    begin_limit_s = ELSEWHERE_S
 
     def __init__(self, topology: Topology, begin_sql: str, track: Track) -> None:
         super().__init__(topology, begin_sql, track)

@@ -52,6 +52,7 @@ class Transaction:
 
     __slots__ = (
         "_adapter",
+        "_begin_limit_s",
         "_begin_sql",
         "_notices",
         "_raw",
@@ -69,12 +70,14 @@ class Transaction:
         begin_sql: str,
         read_only: bool,
         track: Track | None = None,
+        begin_limit_s: float = BEGIN_LIMIT_S,
     ) -> None:
         pooled = connection.connection
         self._adapter = cast("Any", pooled.dbapi_connection)
         self._raw: asyncpg.Connection[Any] = self._adapter._connection  # noqa: SLF001  # the seam
         self._notices: Notices = pooled.info[Notices]
         self._begin_sql = begin_sql
+        self._begin_limit_s = begin_limit_s
         self.read_only = read_only
         self.track = track
         """Where shards have replicas: who wants to know how far this transaction has seen."""
@@ -85,7 +88,11 @@ class Transaction:
 
     def begin(self) -> None:
         """Send BEGIN. In a greenlet."""
-        await_only(self._raw.execute(self._begin_sql, timeout=BEGIN_LIMIT_S))
+        try:
+            await_only(self._raw.execute(self._begin_sql, timeout=self._begin_limit_s))
+        except TimeoutError:
+            self._raw.terminate()  # a server that is frozen would not hear a farewell
+            raise
         self.outcome = Outcome.OPEN
         self._adapter._transaction = self  # noqa: SLF001  # the seam
 

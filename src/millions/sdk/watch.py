@@ -118,6 +118,8 @@ class Watch:
             done, _ = await asyncio.wait([asked], timeout=ANSWER_LIMIT_S)
             if not done:  # it may be this process that was held up: the answer still counts
                 self._say(answers=False)
+                if self.member.role is not Role.PRIMARY:
+                    self.member.stop_opening()
         except asyncio.CancelledError:
             asked.cancel()
             raise

@@ -73,8 +73,12 @@ class StreamingPostgres:
         )
 
     def replicas(self) -> list[EmbeddedPostgres]:
-        """Answer the members that run and are not the primary."""
-        return [each for each in self.members if each is not self.primary and each.process]
+        """Answer the members that run, and answer, and are not the primary."""
+        return [
+            each
+            for each in self.members
+            if each is not self.primary and each.process and each.process.pid not in self._frozen
+        ]
 
     def create_database(self, name: str) -> DatabasePlace:
         """Create a database and wait until every standby has it."""
@@ -86,6 +90,26 @@ class StreamingPostgres:
         """Make `member` the primary; the former one is left as it is."""
         member.sql("SELECT pg_promote(true, 20)")
         self.primary = member
+
+    def synchronous(self, names: str = "ANY 1 (*)") -> None:
+        """Have commits on the primary wait for standbys; for none, when `names` is empty."""
+        self.primary.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        self.primary.sql("SELECT pg_reload_conf()")
+        shown = "SHOW synchronous_standby_names"
+        _until(lambda: self.primary.sql(shown) == names, "the setting is read")
+
+    def fail_over(self) -> EmbeddedPostgres:
+        """Promote the standby that has received most; have the others follow. Answer it."""
+        received = "SELECT pg_last_wal_receive_lsn() - '0/0'"
+        standbys = [
+            each for each in self.replicas() if each.sql("SELECT pg_is_in_recovery()") == "t"
+        ]
+        best = max(standbys, key=lambda each: int(each.sql(received)))
+        self.promote(best)
+        for member in self.replicas():
+            if member.sql("SELECT pg_is_in_recovery()") == "t":
+                self.follow(member)
+        return best
 
     def follow(self, member: EmbeddedPostgres) -> None:
         """Have a running standby follow the present primary."""
@@ -104,6 +128,9 @@ class StreamingPostgres:
         """Bring every member back as a standby of the primary, whatever a test left."""
         for member in self.members:
             self.thaw(member)
+        if self.primary.process is None:
+            self.primary.start()
+        self.synchronous("")
         for member in self.members:
             if member is self.primary:
                 continue

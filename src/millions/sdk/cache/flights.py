@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from millions.errors import SdkError, UnavailableError
+from millions.sdk import position
 from millions.sdk.cache.values import Frozen, freeze
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ LOAD_LIMIT_S = 30.0
 class Flight:
     """One loader call; `storable` until a commit or a lost connection overtakes it."""
 
-    __slots__ = ("names", "storable", "task", "waiting")
+    __slots__ = ("names", "seen", "storable", "task", "waiting")
 
     def __init__(self, names: tuple[str, ...], *, storable: bool) -> None:
         self.names = names
         self.storable = storable
         self.waiting = 0
+        seen = position.current.get()
+        self.seen = position.Seen() if seen is None else position.Seen(dict(seen.positions))
         self.task: asyncio.Task[Frozen] | None = None
 
     async def answer(self) -> Frozen:
@@ -50,6 +53,7 @@ class Flight:
                 ) from None
             raise
         finally:
+            position.saw(self.seen)
             self.waiting -= 1
             if not self.waiting and not task.done():
                 task.cancel()
@@ -125,6 +129,8 @@ class Flights:
     ) -> Frozen:
         key = flight.names[0]
         _ABOVE.set((*_ABOVE.get(), flight))
+        position.current.set(flight.seen)  # not the user's who happens to ask first
+        position.filling.set(True)
         limit = asyncio.timeout(self.limit_s)
         try:
             async with limit:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from millions.sdk.position import Seen
+
 ENTRY_OVERHEAD_BYTES = 350
 """What an entry costs beside key and value: its object, names, times and slots. Measured: what
 is counted for entries of 500 to 800 bytes is 0.99 to 1.33 of what they take."""
@@ -28,9 +30,13 @@ HELD_MAX = 1024
 
 
 class Entry:
-    """One value, the names it answers to, and until when it is fresh and usable at all."""
+    """One value, the names it answers to, and until when it is fresh and usable at all.
 
-    __slots__ = ("dead_at_s", "fresh_until_s", "kept", "names", "size_bytes", "thaw")
+    `seen` is how far the database was read for it, where that matters: whoever is shown the value
+    must not be shown anything older after it.
+    """
+
+    __slots__ = ("dead_at_s", "fresh_until_s", "kept", "names", "seen", "size_bytes", "thaw")
 
     def __init__(
         self, *, kept: Any, thaw: Callable[[Any], Any] | None, names: tuple[str, ...]
@@ -38,6 +44,7 @@ class Entry:
         self.kept = kept
         self.thaw = thaw
         self.names = names
+        self.seen: Seen | None = None
         self.size_bytes = 0
         self.fresh_until_s = 0.0
         self.dead_at_s = 0.0

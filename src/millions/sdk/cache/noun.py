@@ -25,6 +25,7 @@ from millions.sdk.cache.memory import Entry, Memory
 from millions.sdk.cache.naming import Naming
 from millions.sdk.cache.policy import REFRESH_PAUSE_S, TTL_S, Policy, Statistics, policy
 from millions.sdk.cache.values import Frozen, freeze
+from millions.sdk.position import copy_of, current, saw
 from millions.sdk.retry import DRIVER_ERRORS
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from millions.directory import Directory
+    from millions.sdk.position import Seen
     from millions.sdk.session import CommitWatcher
 
 P = ParamSpec("P")
@@ -160,6 +162,7 @@ class Cache:
             return default
         self._memory.entries.move_to_end(key)
         self._counts.hits += 1
+        _shown(entry)
         return entry.value()
 
     async def put(
@@ -177,7 +180,7 @@ class Cache:
         if not self._coherence.may_store(names):
             return False
         self._flights.let_go(names[:1])
-        return self._keep(names, frozen, rules)
+        return self._keep(names, frozen, rules, current.get())
 
     async def load(
         self,
@@ -194,6 +197,7 @@ class Cache:
         if entry is not None and self._clock() < entry.fresh_until_s:
             self._memory.entries.move_to_end(key)
             self._counts.hits += 1
+            _shown(entry)
             return cast("R", entry.value())
         names = (check_name(key), *map(check_name, tags))
         rules = policy(ttl_s=ttl_s, negative_ttl_s=negative_ttl_s, stale_s=stale_s)
@@ -257,6 +261,8 @@ class Cache:
             if entry is not None and clock() < entry.fresh_until_s:
                 touch(key)
                 counts.hits += 1
+                if entry.seen is not None:
+                    saw(entry.seen)
                 thaw = entry.thaw
                 return cast("R", entry.kept if thaw is None else thaw(entry.kept))
             names = (check_name(key), *naming.tags_of(args, kwargs))
@@ -288,6 +294,7 @@ class Cache:
             if self._clock() < entry.dead_at_s:
                 self._counts.stale_hits += 1
                 self._refresh(names, loader, rules, entry)
+                _shown(entry)
                 return entry.value()
             self._memory.drop_entry(key, entry)
         self._counts.misses += 1
@@ -305,13 +312,17 @@ class Cache:
     def _landed(self, rules: Policy, flight: Flight, frozen: Frozen) -> None:
         """Keep the answer of a loader that no commit has overtaken."""
         if flight.storable:
-            self._keep(flight.names, frozen, rules)
+            self._keep(flight.names, frozen, rules, flight.seen)
 
-    def _keep(self, names: tuple[str, ...], frozen: Frozen, rules: Policy) -> bool:
+    def _keep(
+        self, names: tuple[str, ...], frozen: Frozen, rules: Policy, seen: Seen | None
+    ) -> bool:
         life_s = rules.life_s(frozen.kept, self._chance())
         if life_s <= 0:
             return False
         entry = Entry(kept=frozen.kept, thaw=frozen.thaw, names=names)
+        if seen is not None and (seen.positions or seen.unsure):
+            entry.seen = copy_of(seen)
         entry.fresh_until_s = self._clock() + life_s
         entry.dead_at_s = entry.fresh_until_s + rules.stale_s
         return self._memory.store(entry, frozen.size_bytes)
@@ -350,3 +361,9 @@ class Cache:
                 because="it is not open",
                 try_="run inside Millions(app), or `async with millions.sdk.nouns.running():`",
             )
+
+
+def _shown(entry: Entry) -> None:
+    """Note for the user of this request how far the database was read for what they are shown."""
+    if entry.seen is not None:
+        saw(entry.seen)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 from notes import Base
+from replicated import SETTLE_S, settled
 
 from millions.errors import MachineError
-from millions.sdk import position
 from millions.sdk.database import Database
-from millions.testing import directory_for, eventually
+from millions.testing import directory_for
 from millions.testing.streaming import StreamingPostgres
 
 if TYPE_CHECKING:
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from millions.directory import Directory
-    from millions.sdk.position import Seen
-    from millions.testing import EmbeddedPostgres
-
-SETTLE_S = 0.05
 
 
 @pytest.fixture(scope="session")
@@ -75,26 +70,3 @@ async def db(directory: Directory) -> AsyncIterator[Database]:
     await settled(database)
     yield database
     await database.close()
-
-
-async def settled(database: Database, replicas: int = 2) -> None:
-    topology = database._home.topology
-    assert topology is not None
-    await eventually(
-        lambda: topology.floor is not None and len(topology._replicas) >= replicas,
-        saying="replicas are read from",
-    )
-
-
-@contextlib.contextmanager
-def request_of(seen: Seen) -> Iterator[Seen]:
-    """As inside a request of the user who has seen `seen`."""
-    token = position.current.set(seen)
-    try:
-        yield seen
-    finally:
-        position.current.reset(token)
-
-
-def port_of(server: EmbeddedPostgres) -> int:
-    return server.port

@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 
 import pytest
-from conftest import request_of, settled
 from notes import Note, count, port, write
+from replicated import request_of, settled
 from sqlalchemy import text
 
 from millions.sdk import position

@@ -19,7 +19,9 @@ from millions.model import (
     Prepare,
     Probe,
     Process,
+    Reload,
     Seen,
+    Share,
     Start,
     Stop,
     Unit,
@@ -36,8 +38,10 @@ def unit(name: str = "web", version: str = "1", **more: object) -> Unit:
     return Unit(name=name, tier="any", command=("run", version), probe=probe, **more)  # type: ignore[arg-type]
 
 
-def preparations(*keys: str) -> tuple[Preparation, ...]:
-    return tuple(Preparation(name=key, command=("prepare",), key=key) for key in keys)
+def preparations(*keys: str, shared: bool = False) -> tuple[Preparation, ...]:
+    return tuple(
+        Preparation(name=key, command=("prepare",), key=key, shared=shared) for key in keys
+    )
 
 
 def process(
@@ -58,6 +62,7 @@ class World:
     units: dict[str, Seen] = field(default_factory=dict)
     bad: frozenset[str] = frozenset()
     preparing: dict[str, tuple[Unit, Preparation]] = field(default_factory=dict)
+    changing: dict[tuple[str, int], Unit] = field(default_factory=dict)
     numbers: int = 0
     erased: list[str] = field(default_factory=list)
 
@@ -65,6 +70,7 @@ class World:
         return Observed(now_s=self.now_s, units=tuple(self.units.values()))
 
     def plan(self, goal: Goal) -> tuple[Action, ...]:
+        self._follow(goal)
         return plan(goal, self.observed())
 
     def act(self, actions: tuple[Action, ...]) -> None:
@@ -84,6 +90,9 @@ class World:
                 case Prepare():
                     self.preparing[action.unit] = (action.spec, action.preparation)
                     self._put(found, busy=True)
+                case Reload() | Share():
+                    self.changing[action.unit, action.number] = action.spec
+                    self._change(action.unit, action.number, changing=True)
                 case Erase():
                     self.erased.append(action.unit)
                     self.units.pop(action.unit, None)
@@ -100,6 +109,9 @@ class World:
                 self._put(self.units[name], prepared=found.prepared)
                 self._blame(name, spec.revision)
         self.preparing.clear()
+        for (name, number), spec in self.changing.items():
+            self._change(name, number, changing=False, spec=spec)
+        self.changing.clear()
         for found in tuple(self.units.values()):
             for each in found.processes:
                 if each.phase is Phase.STOPPING:
@@ -131,13 +143,26 @@ class World:
         others = tuple(t for t in found.troubles if t.revision != revision)
         self._put(found, troubles=(*others, trouble))
 
+    def _follow(self, goal: Goal) -> None:
+        """What changes without a new revision is known at once, but for files and pools."""
+        for wanted in goal.units:
+            found = self.units.get(wanted.name, Seen(name=wanted.name))
+            for each in found.processes:
+                if each.spec.revision == wanted.revision:
+                    spec = replace(wanted, files=each.spec.files, pool=each.spec.pool)
+                    self._change(wanted.name, each.number, spec=spec)
+
     def _phase(self, name: str, number: int, phase: Phase) -> None:
-        found = self.units[name]
+        self._change(name, number, phase=phase, changed_s=self.now_s)
+
+    def _change(self, name: str, number: int, **changes: object) -> None:
+        found = self.units.get(name, Seen(name=name))
         changed = tuple(
-            replace(p, phase=phase, changed_s=self.now_s) if p.number == number else p
+            replace(p, **changes) if p.number == number else p  # type: ignore[arg-type]
             for p in found.processes
         )
-        self._put(found, processes=changed)
+        if changed != found.processes:
+            self._put(found, processes=changed)
 
     def _remove(self, name: str, number: int) -> None:
         found = self.units[name]

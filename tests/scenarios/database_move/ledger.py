@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -36,6 +37,7 @@ web = "ledger_app:app"
 
 [web]
 listen = "127.0.0.1:{port}"
+drain_s = 3
 
 [database]
 memory_mib = 64  # little
@@ -150,6 +152,7 @@ class People:
 
     ledger: Ledger
     count: int = 6
+    mark: str = field(default_factory=lambda: secrets.token_hex(4))
     acknowledged: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
@@ -181,7 +184,7 @@ class People:
             at = 0
             while not self._stopping:
                 at += 1
-                name = f"{number}-{at}"
+                name = f"{self.mark}-{number}-{at}"
                 if await self._ask(client, "POST", f"{base}/{name}", 201) is None:
                     continue
                 self.acknowledged.append(name)

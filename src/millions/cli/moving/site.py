@@ -21,9 +21,11 @@ from millions.cli.moving.servers import Server
 from millions.cli.running import release_of
 from millions.directory import Endpoint
 from millions.errors import MoveError, NotRunningError
+from millions.runtime import codec, processes, supervisor
 from millions.runtime import desired as desireds
-from millions.runtime import processes, supervisor
 from millions.runtime import status as statuses
+from millions.runtime.ledger import RECORD
+from millions.runtime.record import TRY, UnitRecord
 from millions.tiers.database import ADMINISTRATION_SECRET, POSTGRESQL
 
 if TYPE_CHECKING:
@@ -220,12 +222,14 @@ def told(site: Site, name: str, generation: int) -> UnitStatus | None:
 
 
 def kill(site: Site, name: str) -> None:
-    """SIGKILL what runs of a unit, with all that it started (blocking, bounded)."""
-    status = statuses.read(site.state.status)
-    for unit in status.units if status is not None else ():
-        found = processes.identify(unit.pid) if unit.name == name and unit.pid else None
-        if found is not None:
-            processes.wait_gone(processes.kill_tree(found))
+    """SIGKILL what runs of a unit, also what prepares it (blocking, bounded)."""
+    record = codec.read(UnitRecord, site.state.unit(name) / RECORD, try_=TRY)
+    if record is None:
+        return
+    found = [each.identity for each in (record.preparing, *record.processes) if each is not None]
+    for identity in found:
+        if identity is not None:
+            processes.wait_gone(processes.kill_tree(identity))
 
 
 def failed(unit: UnitStatus) -> MoveError:

@@ -66,11 +66,13 @@ class Millions:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one connection of the server, as ASGI says."""
         if scope["type"] == "http":
+            nouns.believe(scope)
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             health.starting = True
             await lifespan.serve(self.app, (scope, receive, send), nouns.running, self._up)
         else:
+            nouns.believe(scope)
             await self._websocket(scope, receive, send)
 
     async def _websocket(self, scope: Any, receive: Any, send: Any) -> None:

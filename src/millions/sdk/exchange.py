@@ -104,7 +104,7 @@ class Exchange:
             self.status = message["status"]
             headers.append((b"x-request-id", self._request.id.encode()))
             if self._seen is not None:
-                headers += self._seen.headers()
+                headers += self._seen.headers(headers)
             message = {**message, "headers": headers}
         elif message["type"] == "http.response.body":
             if self.complete:

@@ -6,19 +6,22 @@ Each process has one of each. Nothing is decided here.
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from millions.directory import ENVIRONMENT_VARIABLE
 from millions.errors import SdkError, UnavailableError
 from millions.sdk import cache as cache_module
-from millions.sdk import embedded, idempotency, metrics_business, schema
+from millions.sdk import embedded, forwarded, idempotency, metrics_business, schema
 from millions.sdk import sessions as sessions_module
 from millions.sdk import store as store_module
 from millions.sdk import tasks as tasks_module
 from millions.sdk.assets import Assets
 from millions.sdk.cache import Cache
 from millions.sdk.database import Database
+from millions.sdk.directory_watch import DirectoryWatch
 from millions.sdk.files import Files
 from millions.sdk.idempotency import Idempotency
 from millions.sdk.log import log
@@ -35,10 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "assets",
+    "believe",
     "cache",
     "close_all",
     "db",
     "files",
+    "follow",
     "is_open",
     "log",
     "metrics",
@@ -99,6 +104,7 @@ class _State:
     times: int = 0
     directory: Directory | None = None
     opened: list[Noun] = field(default_factory=list["Noun"])
+    watch: DirectoryWatch | None = None
     worker: Worker | None = None
     stopping: asyncio.Task[None] | None = None
 
@@ -122,8 +128,12 @@ async def open_all(directory: Directory | None = None, *, run_tasks: bool = Fals
                     try_="close_all() first",
                 )
         else:
+            path = os.environ.get(ENVIRONMENT_VARIABLE) if directory is None else None
             found = directory if directory is not None else await asyncio.to_thread(embedded.find)
             await _open(found)
+            if path:
+                _state.watch = DirectoryWatch(path, found.epoch, follow)
+                _state.watch.start()
         _state.times += 1
     if run_tasks:
         await start_tasks()
@@ -136,6 +146,24 @@ async def close_all() -> None:
         if not _state.times:
             await stop_tasks()
             await _close()
+
+
+async def follow(directory: Directory) -> None:
+    """Take over what a newer directory says of where the servers are."""
+    former = _state.directory
+    if former is None:
+        return
+    await db.follow(directory)
+    position_cookie.follow(directory)
+    web = replace(former.web, trusted=directory.web.trusted)
+    _state.directory = replace(former, database=directory.database, web=web)
+
+
+def believe(scope: Any) -> None:
+    """Believe the balancer of the stack, if there is one, about who sent a request."""
+    found = _state.directory
+    if found is not None and found.web.trusted:
+        forwarded.believe(scope, found.web.trusted)
 
 
 @asynccontextmanager
@@ -201,6 +229,9 @@ async def _open_one(noun: Noun, directory: Directory) -> None:
 
 
 async def _close() -> None:
+    watch, _state.watch = _state.watch, None
+    if watch is not None:
+        await watch.stop()
     _state.directory = None
     while _state.opened:
         noun = _state.opened.pop()

@@ -96,6 +96,7 @@ class Topology:
         for watch in gone:
             await watch.stop()
         if self.primary is member:
+            self.primary = None  # what it has begun may go on: it leaves by plan
             self._switch(self._best())
         self._sort()
 

@@ -69,7 +69,47 @@ async def test_a_forged_cookie_counts_as_none(cookie: PositionCookie) -> None:
         found = position.current.get()
         assert found is not None
         assert found.positions == {}
+        assert found.unsure == {"s0"}, "they may have written: the primary answers"
+        assert given(arrived.headers()) != forged
         arrived.leave()
+
+
+async def test_who_proves_to_be_somebody_and_keeps_no_cookies_is_answered_by_the_primary(
+    cookie: PositionCookie,
+) -> None:
+    arrived = cookie.arrive({"headers": [(b"authorization", b"Bearer 1")]})
+    assert arrived is not None
+    found = position.current.get()
+    assert found is not None
+    assert found.unsure == {"s0"}
+    arrived.leave()
+
+
+@pytest.mark.parametrize("control", [b"public, max-age=60", b"s-maxage=60"])
+async def test_an_answer_for_shared_caches_carries_no_cookie(
+    cookie: PositionCookie, control: bytes
+) -> None:
+    arrived = cookie.arrive(visit())
+    assert arrived is not None
+    seen = position.current.get()
+    assert seen is not None
+    seen.advance("s0", 5)
+    assert arrived.headers([(b"Cache-Control", control)]) == []
+    assert given(arrived.headers([(b"cache-control", b"private")]))
+    arrived.leave()
+
+
+async def test_it_comes_and_goes_with_the_replicas(
+    cookie: PositionCookie, directory: Directory
+) -> None:
+    alone = dataclasses.replace(directory.database.shards[0], replicas=())
+    place = dataclasses.replace(directory.database, shards=(alone,))
+    cookie.follow(dataclasses.replace(directory, database=place))
+    assert cookie.arrive(visit()) is None
+    cookie.follow(directory)
+    arrived = cookie.arrive(visit())
+    assert arrived is not None
+    arrived.leave()
 
 
 async def test_it_is_sent_over_https_only_where_clients_use_it(directory: Directory) -> None:

@@ -127,7 +127,8 @@ class Lease:
     """The leadership of a group, held as `key` = `holder` at a consensus service (etcd).
 
     It is given free as soon as every process of the unit is known to be dead. `ca`, `certificate`
-    and `key_file` are paths of PEM files (placeholders as in a unit).
+    and `key_file` are paths of PEM files (placeholders as in a unit). While there is a key
+    `handover` the holder stops cleanly and gives it free itself.
     """
 
     servers: tuple[Address, ...]
@@ -136,6 +137,7 @@ class Lease:
     ca: str
     certificate: str
     key_file: str
+    handover: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

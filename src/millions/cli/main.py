@@ -28,6 +28,7 @@ VERBS = {
     "plan": "Say what `up` would do and why; change nothing.",
     "deploy": "Release the application's current code without failing a request.",
     "move": "Move the database to another, larger server while everything goes on.",
+    "switchover": "Let another member of the database lead, on purpose.",
     "scale": "Change how many servers a tier has, without failing a request.",
     "logs": "Show the logs of all units, oldest first.",
     "run": "Run a command inside the stack's environment: a migration, a script.",

@@ -17,11 +17,14 @@ import time
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from millions.errors import ConsensusError, DataRefusedError
 from millions.model import Address
 from millions.runtime import etcd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 WAIT_S = 300.0
 """How long a member waits to be allowed; the supervisor starts it again after that."""
@@ -146,7 +149,7 @@ def may_start(member: Member) -> str:
         member.mark.unlink()
     begins = etcd.get(service, f"{prefix}{FOUNDING}")
     if begins is None and etcd.get(service, f"{prefix}initialize") is None:
-        begins = founder(member.founder, controls(member))
+        begins = founder(member.founder, controls(member.programs, member.folders))
         if not begins:
             return "nobody knows whose data is newest"
         if begins == member.name:
@@ -169,7 +172,7 @@ def _has_data(member: Member) -> bool:
     return (member.folders[member.name] / "postgresql" / CONTROL_FILE).exists()
 
 
-def founder(configured: str, found: dict[str, Control]) -> str:
+def founder(configured: str, found: Mapping[str, Control]) -> str:
     """Whose data the cluster begins with when etcd knows nothing; '' when that is not certain."""
     if not found:
         return configured
@@ -178,15 +181,15 @@ def founder(configured: str, found: dict[str, Control]) -> str:
     return names[0] if len(names) == 1 else ""
 
 
-def controls(member: Member) -> dict[str, Control]:
-    """What the control files of the members' data folders say (blocking)."""
+def controls(programs: str, folders: Mapping[str, Path]) -> dict[str, Control]:
+    """What the control files of those data folders say that hold data (blocking)."""
     found: dict[str, Control] = {}
-    for name, folder in member.folders.items():
+    for name, folder in folders.items():
         data = folder / "postgresql"
         if not (data / CONTROL_FILE).exists():
             continue
         asked = subprocess.run(
-            [f"{member.programs}/pg_controldata", str(data)],
+            [f"{programs}/pg_controldata", str(data)],
             capture_output=True,
             text=True,
             timeout=10,

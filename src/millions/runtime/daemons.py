@@ -69,7 +69,7 @@ class Daemons:
                     read, found = written, pidfiles.living(self._crew.state, process.spec)
                     if found is not None and found != known:
                         known = found
-                        when_ended(found, partial(self._ended, name))
+                        when_ended(found, partial(self._ended, name, found))
                 stopped = stopped + 1 if _is_stopped(process, known) else 0
                 silent = self._crew.watch.silent(name, process.number)
                 if stopped >= FROZEN_LOOKS or silent >= SILENT_ANSWERS:
@@ -77,8 +77,8 @@ class Daemons:
                     stopped = 0
             await asyncio.sleep(LOOK_S)
 
-    def _ended(self, name: str) -> None:
-        self._crew.spawn_task(deaths.daemon_ended(self._crew, name))
+    def _ended(self, name: str, daemon: Identity) -> None:
+        self._crew.spawn_task(deaths.daemon_ended(self._crew, name, daemon))
 
 
 def _main(crew: Crew, name: str) -> ProcessRecord | None:

@@ -45,10 +45,16 @@ async def agent_ended(crew: Crew, name: str, spec: Unit, *, planned: bool) -> Id
     return daemon
 
 
-async def daemon_ended(crew: Crew, name: str) -> None:
-    """What follows from the end of a daemon: nothing, unless its unit holds the lease."""
+async def daemon_ended(crew: Crew, name: str, daemon: Identity) -> None:
+    """What follows from the end of a daemon: nothing, unless its unit holds the lease.
+
+    And nothing when it ended cleanly (it removed its pid file) because its unit hands over.
+    """
     spec = _running(crew, name)
-    if spec is not None and await _holds(crew, spec):
+    if spec is None:
+        return
+    cleanly = pidfiles.number(crew.state, spec) != daemon.pid
+    if await _holds(crew, spec) and not (cleanly and await _hands_over(crew, spec)):
         await fence(crew, name, spec, why="its server ended while it led")
 
 
@@ -115,27 +121,32 @@ async def _free(crew: Crew, spec: Unit) -> bool:
 
 async def _holds(crew: Crew, spec: Unit) -> bool:
     """Whether the unit holds its lease; False when nobody can say."""
-    if spec.lease is None:
-        return False
-    service = _service(crew.state, spec, spec.lease)
+    lease = spec.lease
+    return lease is not None and await _value(crew, spec, lease, lease.key) == lease.holder
+
+
+async def _hands_over(crew: Crew, spec: Unit) -> bool:
+    lease = spec.lease
+    return lease is not None and bool(await _value(crew, spec, lease, lease.handover))
+
+
+async def _value(crew: Crew, spec: Unit, lease: Lease, key: str) -> str | None:
+    """The value of a key; None when there is none or nobody can say."""
+    service = _service(crew.state, spec, lease)
     try:
-        return await asyncio.to_thread(etcd.get, service, spec.lease.key) == spec.lease.holder
+        return await asyncio.to_thread(etcd.get, service, key) if key else None
     except ConsensusError:
-        return False
+        return None
 
 
 async def _succeeded(crew: Crew, spec: Unit) -> None:
     """Wait until another one leads (bounded)."""
     if spec.lease is None:
         return
-    service = _service(crew.state, spec, spec.lease)
     deadline = time.monotonic() + SUCCESSOR_WITHIN_S
     while time.monotonic() < deadline:
         await asyncio.sleep(SUCCESSOR_LOOK_S)
-        try:
-            if await asyncio.to_thread(etcd.get, service, spec.lease.key):
-                return
-        except ConsensusError:
+        if await _value(crew, spec, spec.lease, spec.lease.key):
             return
 
 

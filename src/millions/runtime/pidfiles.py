@@ -27,6 +27,16 @@ def written(place: Path) -> tuple[int, int]:
     return (found.st_mtime_ns, found.st_ino)
 
 
+def number(state: StateFolder, spec: Unit) -> int:
+    """The number that stands in the pid file; 0 when there is none. It may be nobody's by now."""
+    try:
+        text = path(state, spec).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    first = text.split("\n", 1)[0].strip()
+    return int(first) if first.isdigit() else 0
+
+
 def living(state: StateFolder, spec: Unit) -> Identity | None:
     """The daemon of a unit that lives now; None when there is none.
 
@@ -34,12 +44,8 @@ def living(state: StateFolder, spec: Unit) -> Identity | None:
     """
     if not spec.daemon:
         return None
-    try:
-        text = path(state, spec).read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    first = text.split("\n", 1)[0].strip()
-    identity = processes.identify(int(first)) if first.isdigit() else None
+    pid = number(state, spec)
+    identity = processes.identify(pid) if pid else None
     if identity is None:
         return None
     inside = f"{state.unit(spec.name)}/"

@@ -104,6 +104,11 @@ class Database(Table):
         unit="MiB",
         bounds=(64, 4_194_304),
     )
+    cores: int = setting(
+        2,
+        "How many cores of its machine it may count on: for parallel queries, vacuum and reading.",
+        bounds=(1, 256),
+    )
     connections: int = setting(
         100, "How many connections it accepts.", unit="connections", bounds=(20, 5_000)
     )
@@ -291,7 +296,8 @@ def _member(context: Context, service: Service, number: int) -> Unit:
         daemon="{data}/postgresql/postmaster.pid",
         lease=Lease(
             servers=service.servers,
-            key=cluster.leader_key,
+            key=cluster.key("leader"),
+            handover=cluster.key("failover"),
             holder=name,
             ca=service.ca,
             certificate=service.certificate,
@@ -324,7 +330,9 @@ def _cluster(context: Context, service: Service) -> patroni.Cluster:
         bin_folder=context.places.engine(POSTGRESQL.name).folder,
         copy_mib_s=database.copy_mib_s,
         parameters=postgresql.parameters(
-            memory_mib=database.memory_mib, connections=database.connections
+            memory_mib=database.memory_mib,
+            connections=database.connections,
+            cores=database.cores,
         ),
     )
 
@@ -357,6 +365,7 @@ def _files(context: Context, host: str) -> tuple[File, ...]:
     settings = postgresql.settings(
         memory_mib=database.memory_mib,
         connections=database.connections,
+        cores=database.cores,
         host=host,
         port=PORT,
         cluster=_scope(context),

@@ -54,10 +54,9 @@ class Cluster:
     copy_mib_s: int
     parameters: Mapping[str, str]
 
-    @property
-    def leader_key(self) -> str:
-        """The key that names the leader."""
-        return f"{NAMESPACE}{self.scope}/leader"
+    def key(self, name: str) -> str:
+        """Answer the full name of one of its keys in etcd."""
+        return f"{NAMESPACE}{self.scope}/{name}"
 
 
 def configuration(cluster: Cluster, name: str) -> str:

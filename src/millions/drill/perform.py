@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from millions.drill.stage import Stage
 
 HISTORY, REPORT, PAGE = "history.jsonl", "report.json", "report.html"
+LOGS = "logs.txt"
+"""What the units of a throw-away stack wrote; it is erased with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,9 @@ async def perform(plan: Plan, say: Callable[[str], None]) -> Outcome:
                 problems=problems,
             )
             await run.run()
+        if not plan.here:
+            logs = await stage.millions("logs")
+            await asyncio.to_thread((plan.folder / LOGS).write_text, logs.out, encoding="utf-8")
     verdict = await asyncio.to_thread(judge, plan.folder, tuple(problems))
     return Outcome(verdict=verdict, folder=plan.folder, problems=tuple(problems))
 

@@ -156,10 +156,10 @@ def _panel(
         f'<span class="tick" style="top:{100 - at:.2f}%">{text}</span>' for at, text in ticks
     )
     return (
-        f'<div class="panel">{labels}<svg viewBox="0 0 {WIDTH:g} 100" preserveAspectRatio="none"'
+        f'<div class="name">{name}</div><div class="panel">{labels}'
+        f'<svg viewBox="0 0 {WIDTH:g} 100" preserveAspectRatio="none"'
         f' style="height:{height_px}px" role="img" aria-label="over time">'
-        f"{_spans(frame)}{grid}{body}{_lines(frame)}{_hovers(frame)}</svg>"
-        f'<span class="name">{name}</span></div>'
+        f"{_spans(frame)}{grid}{body}{_lines(frame)}{_hovers(frame)}</svg></div>"
     )
 
 

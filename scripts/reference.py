@@ -46,6 +46,7 @@ def generated() -> dict[str, str]:
         "docs/reference/errors.md": error_codes(),
         "docs/reference/rungs.md": rung_table(),
         "examples/01-single.toml": example(1),
+        "examples/02-database.toml": example(2, database={"server": 2, "memory_mib": 1024}),
     }
 
 
@@ -112,8 +113,8 @@ def rung_table() -> str:
     )
 
 
-def example(rung: int) -> str:
-    """The stack file of one rung, with every setting."""
+def example(rung: int, **values: dict[str, object]) -> str:
+    """The stack file of one rung, with every setting; those of `values` are set."""
     app = {
         "name": "photos",
         "web": "photos.web:app",
@@ -125,7 +126,9 @@ def example(rung: int) -> str:
     return (
         f"# Rung {rung}, {chosen.name}: {chosen.adds}. Every setting stands here; those behind a # "
         f"at their default.\nrung = {rung}\n\n"
-        + pages.example(tables(), {"app": dict(app)}, present=("app", *rungs.preset(rung)))
+        + pages.example(
+            tables(), {"app": dict(app), **values}, present=("app", *rungs.preset(rung))
+        )
     )
 
 

@@ -107,6 +107,7 @@ class Database(Table):
     cores: int = setting(
         2,
         "How many cores of its machine it may count on: for parallel queries, vacuum and reading.",
+        unit="cores",
         bounds=(1, 256),
     )
     connections: int = setting(

@@ -6,6 +6,7 @@ timescaledb-tune; the settings that Patroni compares before it takes a running s
 
 from __future__ import annotations
 
+import math
 import struct
 
 PROTOCOL_3_0 = 196_608
@@ -27,6 +28,18 @@ WAL_BUFFERS_MIB_MAX = 16
 RESERVED_CONNECTIONS = 5
 """For administration, above what the stack file grants to applications."""
 
+PARALLEL = (1, 24)
+"""All parallel workers together; the rest of max_worker_processes is for replication."""
+
+PARALLEL_BESIDE = (1, 4)
+"""For one query or one index: more than four seldom help, and take cores from other requests."""
+
+VACUUM_WORKERS = (3, 10)
+"""PostgreSQL's default, and that of timescaledb-tune."""
+
+READERS = (2, 32)
+"""Processes that read ahead (io_method = worker): a quarter of the cores, PostgreSQL's most."""
+
 SLOW_STATEMENT_MS = 1_000
 
 FROM_THE_FIRST_DAY = {
@@ -35,7 +48,7 @@ FROM_THE_FIRST_DAY = {
     "track_commit_timestamp": "on",  # conflicts of a move are told apart by time
     "max_wal_senders": "20",
     "max_replication_slots": "40",
-    "max_worker_processes": "16",
+    "max_worker_processes": "32",  # a standby may not have fewer than its primary
     "max_logical_replication_workers": "8",
     "max_prepared_transactions": "0",
     "max_locks_per_transaction": "256",  # a partitioned table locks each of its 64 buckets
@@ -101,7 +114,7 @@ PRELOAD = "include_if_exists = '{data}/postgresql/preload.conf'\n"
 
 
 def settings(
-    *, memory_mib: int, connections: int, host: str, port: int, cluster: str
+    *, memory_mib: int, connections: int, cores: int, host: str, port: int, cluster: str
 ) -> dict[str, str]:
     """Answer the settings of a server on its own, in the order in which they are written."""
     return {
@@ -109,11 +122,11 @@ def settings(
         "port": str(port),
         "hba_file": "{folder}/pg_hba.conf",
         "cluster_name": cluster,
-        **parameters(memory_mib=memory_mib, connections=connections),
+        **parameters(memory_mib=memory_mib, connections=connections, cores=cores),
     }
 
 
-def parameters(*, memory_mib: int, connections: int) -> dict[str, str]:
+def parameters(*, memory_mib: int, connections: int, cores: int) -> dict[str, str]:
     """Answer what is told to every server, on its own or in a cluster."""
     work_mib = _within(WORK_MIB, memory_mib * WORK_SHARE / connections)
     wal_mib = _within(WAL_MIB, memory_mib * 4)
@@ -127,6 +140,7 @@ def parameters(*, memory_mib: int, connections: int) -> dict[str, str]:
         "effective_cache_size": f"{int(memory_mib * FILE_CACHE_SHARE)}MB",
         "work_mem": f"{work_mib}MB",
         "maintenance_work_mem": f"{_maintenance_mib(memory_mib)}MB",
+        **_by_cores(cores),
         "wal_buffers": f"{min(WAL_BUFFERS_MIB_MAX, max(1, buffers_mib // 32))}MB",
         "max_wal_size": f"{wal_mib}MB",
         "min_wal_size": f"{max(80, wal_mib // 4)}MB",
@@ -160,6 +174,18 @@ def startup_message(*, user: str, database: str) -> bytes:
 def _within(bounds: tuple[int, int], value: float) -> int:
     lowest, highest = bounds
     return int(min(highest, max(lowest, value)))
+
+
+def _by_cores(cores: int) -> dict[str, str]:
+    """Workers by the number of cores: pgtune's rules; for vacuum and reading, shares of them."""
+    beside = _within(PARALLEL_BESIDE, math.ceil(cores / 2))
+    return {
+        "max_parallel_workers": str(_within(PARALLEL, cores)),
+        "max_parallel_workers_per_gather": str(beside),
+        "max_parallel_maintenance_workers": str(beside),
+        "autovacuum_max_workers": str(_within(VACUUM_WORKERS, cores / 2)),
+        "io_workers": str(_within(READERS, cores / 4)),
+    }
 
 
 def _maintenance_mib(memory_mib: int) -> int:

@@ -9,9 +9,14 @@ import pytest
 from millions.tiers import postgresql, postgresql_folder
 
 
-def settings(memory_mib: int, connections: int = 100) -> dict[str, str]:
+def settings(memory_mib: int, connections: int = 100, cores: int = 2) -> dict[str, str]:
     return postgresql.settings(
-        memory_mib=memory_mib, connections=connections, host="127.7.2.1", port=5432, cluster="p-s0"
+        memory_mib=memory_mib,
+        connections=connections,
+        cores=cores,
+        host="127.7.2.1",
+        port=5432,
+        cluster="p-s0",
     )
 
 
@@ -27,6 +32,23 @@ def test_memory_follows_the_rules_of_the_field(memory_mib: int) -> None:
     assert mib(found["effective_cache_size"]) == memory_mib * 3 // 4
     assert 2 <= mib(found["work_mem"]) <= 256
     assert mib(found["min_wal_size"]) <= mib(found["max_wal_size"])
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4, 16, 64, 256])
+def test_workers_follow_the_cores_within_what_standbys_can_have(cores: int) -> None:
+    found = {
+        name: int(value)
+        for name, value in settings(256, cores=cores).items()
+        if "work" in name and value.isdigit()
+    }
+    assert (
+        found["max_parallel_workers"] + found["max_logical_replication_workers"]
+        <= (found["max_worker_processes"])
+    )
+    assert 1 <= found["max_parallel_workers_per_gather"] <= found["max_parallel_workers"]
+    assert 3 <= found["autovacuum_max_workers"] <= 10
+    assert 2 <= found["io_workers"] <= 32
+    assert found["max_worker_processes"] == int(settings(256)["max_worker_processes"])
 
 
 def test_more_connections_leave_less_memory_for_each() -> None:

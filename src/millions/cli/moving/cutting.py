@@ -6,10 +6,12 @@ another name, so that nothing can start a second primary on it; only then the ne
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING
 
+from millions import directory as directories
 from millions.cli.moving import control_data, record, servers
 from millions.cli.moving.building import near
 from millions.cli.moving.servers import LOST
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
     from millions.cli.moving.record import Move
     from millions.cli.moving.site import Site
     from millions.runtime.desired import Desired
+
+PUBLISHED_WITHIN_S = 2.0
+HEARD_S = 0.15
+"""By then every process of the application has seen in the directory that it is to wait: they look
+ten times a second."""
 
 DRAIN_S = 0.4
 """How long transactions that run may go on once new ones wait; most take milliseconds."""
@@ -82,6 +89,13 @@ def fence(site: Site) -> None:
 
 async def _drained(site: Site) -> None:
     """Wait, not for long, until no transaction is open: new ones wait in the clients."""
+
+    async def published() -> bool:
+        found = directories.read(site.state.directory)
+        return any(shard.held for shard in found.database.shards)
+
+    await until(site, published, within_s=PUBLISHED_WITHIN_S, saying="writing the directory")
+    await asyncio.sleep(HEARD_S)
     deadline_s = time.monotonic() + DRAIN_S
     calm = 0
     while time.monotonic() < deadline_s and calm < 2:  # noqa: PLR2004  # two looks in a row

@@ -16,6 +16,7 @@ from millions.reconcile.backoff import after_failure
 from millions.runtime import belonging, deaths, processes, reaper
 
 if TYPE_CHECKING:
+    from millions.model import Unit
     from millions.runtime.crew import Crew
     from millions.runtime.processes import Identity
     from millions.runtime.record import ProcessRecord
@@ -35,7 +36,26 @@ def begin(crew: Crew, name: str, number: int) -> None:
         said = reaper.said(_code(crew, process))
         crew.ledger.change_process(name, number, phase=Phase.STOPPING, blame=said)
         crew.ledger.change(name, restarts=crew.ledger.get(name).restarts + 1)
+        _let_others_answer(crew, name, process.spec)
     crew.spawn_task(_bury(crew, name, number))
+
+
+def _let_others_answer(crew: Crew, name: str, spec: Unit) -> None:
+    """Refuse connections to a unit of which nothing is left, while others of its group are ready.
+
+    Whoever shares requests among them asks another one then. Alone, it keeps them waiting.
+    """
+    phases = [each.phase for each in crew.ledger.get(name).processes]
+    if not spec.group or any(each is not Phase.STOPPING for each in phases):
+        return
+    others_ready = any(
+        process.phase is Phase.READY and process.spec.group == spec.group
+        for record in crew.ledger.records()
+        for process in record.processes
+        if record.name != name
+    )
+    if others_ready:
+        crew.listeners.refuse(name)
 
 
 async def _bury(crew: Crew, name: str, number: int) -> None:

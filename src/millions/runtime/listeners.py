@@ -7,13 +7,13 @@ backlog would be lost with the unit.
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from millions.runtime import sockets
 
 if TYPE_CHECKING:
-    import socket
-
     from millions.model import Address
     from millions.runtime.record import ProcessRecord
     from millions.runtime.state import StateFolder
@@ -30,11 +30,26 @@ class Listeners:
         self._allowed = frozenset({0, os.geteuid(), *([account.uid] if account else ())})
 
     def get(self, unit: str, address: Address) -> socket.socket:
-        """The socket of a unit, bound now if it is not yet. Raise MachineError when taken."""
+        """The socket of a unit, bound now if it is not yet. Raise MachineError when taken.
+
+        An address that another unit had until now (a balancer comes or goes) keeps its socket, and
+        with it whoever waits there.
+        """
         key = (unit, str(address))
         if key not in self._open:
-            self._open[key] = sockets.listen(address)
+            former = next((each for (_, name), each in self._open.items() if name == key[1]), None)
+            self._open[key] = sockets.listen(address) if former is None else former.dup()
         return self._open[key]
+
+    def refuse(self, unit: str) -> None:
+        """Refuse connections to a unit until a process of it listens again.
+
+        Those that wait are reset, so that whoever sent them asks another unit.
+        """
+        for (name, _), server in self._open.items():
+            if name == unit:
+                with suppress(OSError):
+                    server.shutdown(socket.SHUT_RDWR)
 
     def adopt(self, unit: str, process: ProcessRecord) -> None:
         """Fetch the sockets that a running process serves (blocking, bounded).

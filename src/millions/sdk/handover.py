@@ -33,14 +33,16 @@ _CREDENTIALS = struct.Struct("3i")
 def inherited() -> socket.socket | None:
     """Answer the listening socket that the supervisor passed, or None when it passed none.
 
-    Programs that the application starts do not inherit it: they would keep the port.
+    One that is bound but does not listen yet refuses connections until the application is up, so
+    that a balancer asks another process. Programs that the application starts do not inherit it:
+    they would keep the port.
     """
     text = os.environ.get(LISTEN_VARIABLE, "")
     if not text:
         return None
     try:
         listener = socket.socket(fileno=int(text))
-        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        if not _can_listen(listener):
             raise ValueError("it is not a listening socket")
     except (ValueError, OSError) as error:
         raise MachineError(
@@ -51,6 +53,18 @@ def inherited() -> socket.socket | None:
     listener.set_inheritable(False)
     listener.settimeout(0)
     return listener
+
+
+def _can_listen(listener: socket.socket) -> bool:
+    """Whether it listens, or is bound and could."""
+    if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return True
+    try:
+        listener.getpeername()
+    except OSError:
+        name: object = listener.getsockname()
+        return isinstance(name, tuple) and name[1:2] != (0,)
+    return False
 
 
 def bind(address: str) -> socket.socket:

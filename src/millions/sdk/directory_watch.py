@@ -1,7 +1,7 @@
 """Watches the directory document, which the supervisor replaces when something moves.
 
-It looks at the file twice a second and reads it when it is another one. It decides nothing; what
-cannot be read is looked at again.
+It looks at the file ten times a second and reads it when it is another one. It decides nothing;
+what cannot be read is looked at again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from millions.directory import Directory
 
-EVERY_S = 0.5
-"""Replicas are read from only some time after this (`topology.SETTLE_S`)."""
+EVERY_S = 0.1
+"""A move waits this long for everybody to hear that transactions are to be held, so it is a part of
+the pause that writers see. Replicas are read from only some time after it (`topology.SETTLE_S`)."""
 
 Mark = tuple[int, int, int]
 
@@ -64,7 +65,7 @@ class DirectoryWatch:
 
     def _look(self) -> Mark | None:
         try:
-            found = os.stat(self._path)  # noqa: PTH116  # twice a second, for ever
+            found = os.stat(self._path)  # noqa: PTH116  # often, for ever
         except OSError:
             return None  # it is being replaced, or its disk is away
         return found.st_ino, found.st_mtime_ns, found.st_size

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SETTLE_S = 2.0
 """So long after a shard got replicas nobody reads from them: some process may not know of them yet,
-and not write down how far its users have seen. The directory is looked at every half second."""
+and not write down how far its users have seen. The directory is looked at ten times a second."""
 
 LAG_MAX_S = 10.0
 """A replica that does not show what the primary had this long ago is not asked by anybody."""

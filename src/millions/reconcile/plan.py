@@ -29,6 +29,7 @@ from millions.model import (
 )
 from millions.reconcile import groups, rollout
 from millions.reconcile.backoff import has_failed, next_start_at_s
+from millions.reconcile.heirs import heir
 from millions.reconcile.rollout import Former, Stand, Step
 from millions.reconcile.sharing import Sharing
 from millions.reconcile.users import users
@@ -193,8 +194,8 @@ def _is_failed(facts: _Facts) -> bool:
 def _begin(facts: _Facts, spec: Unit) -> Verdict:
     """Prepare or start `spec`, or say what that waits for."""
     name, failed = facts.unit.name, _is_failed(facts)
-    unmet = facts.view.unmet(spec)
-    if unmet is not None:
+    unmet = _unmet(facts, spec)
+    if unmet:
         return Verdict(unit=name, waits=f"waits for {unmet}", failed=failed)
     if len(facts.seen.processes) >= PROCESSES_MAX:
         return _make_room(facts)
@@ -207,6 +208,15 @@ def _begin(facts: _Facts, spec: Unit) -> Verdict:
         if not groups.is_prepared(name, preparation, facts.view):
             return _prepare(facts, shared, preparation, why)
     return Verdict(unit=name, action=Start(unit=name, why=why, spec=shared), failed=failed)
+
+
+def _unmet(facts: _Facts, spec: Unit) -> str:
+    """What `spec` cannot begin without: what it needs, and someone to ask where it shares."""
+    unmet = facts.view.unmet(spec)
+    if unmet is None and spec.pool is not None and spec.pool.servers:
+        shared = facts.sharing.spec(spec, facts.unit).pool
+        return "" if shared is not None and shared.servers else f"one of {spec.pool.backend}"
+    return unmet or ""
 
 
 def _prepare(facts: _Facts, spec: Unit, preparation: Preparation, why: str) -> Verdict:
@@ -246,19 +256,37 @@ def _cause_of_start(facts: _Facts, spec: Unit) -> str:
 
 
 def _retire(facts: _Facts) -> Verdict:
-    """Stop one process of another revision; before its successor runs, only if that can start."""
+    """Stop one process of another revision, when nobody counts on it any more."""
     name = facts.unit.name
-    unmet = facts.view.unmet(facts.aim)
-    if facts.stand is Stand.ABSENT and unmet is not None:
-        return Verdict(unit=name, waits=f"waits for {unmet}", failed=_is_failed(facts))
-    if facts.stand is Stand.ABSENT and name in facts.sharing.leaving:
-        waits = f"still gets requests from {facts.sharing.leaving[name]}"
-        return Verdict(unit=name, waits=waits, failed=_is_failed(facts))
     process = next(each for each in facts.others if each.phase is not Phase.STOPPING)
+    waits = _held(facts, process)
+    if waits:
+        return Verdict(unit=name, waits=waits, failed=_is_failed(facts))
     aimed = facts.aim.release or facts.aim.revision
     why = f"{aimed} is ready" if facts.stand is Stand.READY else f"{aimed} is wanted"
     action = Stop(unit=name, why=why, number=process.number, steps=process.spec.stop)
     return Verdict(unit=name, action=action, failed=_is_failed(facts))
+
+
+def _held(facts: _Facts, process: Process) -> str:
+    """Why a process of another revision goes on; before its successor runs, that must be able to.
+
+    Once the successor is ready, only the addresses count that it does not have.
+    """
+    name, view, sharing = facts.unit.name, facts.view, facts.sharing
+    if facts.stand is Stand.ABSENT:
+        unmet = _unmet(facts, facts.aim)
+        if unmet:
+            return f"waits for {unmet}"
+        return (
+            f"still gets requests from {sharing.leaving[name]}" if name in sharing.leaving else ""
+        )
+    if facts.stand is not Stand.READY:
+        return ""
+    asker, taker = sharing.asker(name, process, facts.aim), heir(name, process, view)
+    if asker:
+        return f"still gets requests from {asker}"
+    return f"serves until {taker} does" if taker else ""
 
 
 def _abandon(facts: _Facts) -> Verdict:
@@ -294,6 +322,9 @@ def _unwanted(seen: Seen, view: View, used: Mapping[str, str]) -> Verdict:
         return Verdict(unit=name, waits="a preparation runs")
     if running and name in used:
         return Verdict(unit=name, waits=f"{used[name]} still uses it")
+    taker = next((found for each in running if (found := heir(name, each, view))), "")
+    if taker:
+        return Verdict(unit=name, waits=f"serves until {taker} does")
     if running:
         process = running[0]
         action = Stop(unit=name, why="not wanted", number=process.number, steps=process.spec.stop)

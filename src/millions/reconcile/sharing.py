@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from millions.model import Phase, Pool, Process, Reload, Share, Unit
+from millions.model import Phase, Pool, Process, Reload, Server, Share, Unit
 from millions.reconcile import groups, rollout
+from millions.reconcile.heirs import serves
 from millions.reconcile.rollout import Former
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ class Sharing:
             return spec
         return dataclasses.replace(spec, pool=self._pool(unit, spec.pool, running))
 
+    def asker(self, name: str, process: Process, aim: Unit) -> str:
+        """Who still asks a process at an address that its unit shall not have any more; or ''."""
+        for other, _, pool in _pooled(self._view):
+            for each in pool.servers:
+                old = each.address in process.spec.public and each.address not in aim.public
+                if each.unit == name and old:
+                    return other
+        return ""
+
     def change(self, process: Process, aim: Unit, unit: Unit) -> Reload | Share | None:
         """What a running process has to be told; None when it knows everything."""
         if process.phase not in (Phase.READY, Phase.UNREADY) or process.changing:
@@ -73,15 +83,18 @@ class Sharing:
         view = self._view
         same = unit.pool is not None and unit.pool.backend == pool.backend
         candidates = unit.pool.servers if unit.pool is not None and same else pool.servers
-        known = {(each.unit, each.address) for each in running.servers} if running else set()
-        able = tuple(
-            each
-            for each in candidates
-            if each.unit in view.wanted
-            and (each.unit in view.serving or (each.unit, each.address) in known)
-        )
+        known = {each.unit: each for each in running.servers} if running is not None else {}
+        able: list[Server] = []
+        for each in candidates:
+            if each.unit not in view.wanted:
+                continue
+            former = known.get(each.unit)
+            if (former and former.address == each.address) or serves(each.unit, each.address, view):
+                able.append(each)
+            elif former is not None:  # it is to move, and does not answer there yet
+                able.append(former)
         steady = tuple(each for each in able if each.unit not in self._due)
-        return dataclasses.replace(pool, servers=steady or able)
+        return dataclasses.replace(pool, servers=steady or tuple(able))
 
 
 def _reload(process: Process, spec: Unit, why: str) -> Reload:

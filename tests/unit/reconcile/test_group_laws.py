@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import ANYWHERE, World, preparations, process, unit
+from world import World, preparations, process, unit
 
 from millions.model import (
     Action,
@@ -47,8 +47,13 @@ class Round:
 
 def member(group: str, number: int, version: str, **more: object) -> Unit:
     name = f"{group}.{number}"
-    mine = (("NAME", name),)
-    return unit(name, version, group=group, environment=mine, **more)
+    return unit(name, version, group=group, public=(at(name),), **more)
+
+
+def at(name: str) -> Address:
+    """The address of a member."""
+    group, number = name.split(".")
+    return Address(host=f"127.1.{ord(group)}.{number}", port=1)
 
 
 def balancer(file: str, servers: tuple[Unit, ...], **more: object) -> Unit:
@@ -56,7 +61,7 @@ def balancer(file: str, servers: tuple[Unit, ...], **more: object) -> Unit:
         socket="{run}/l",
         backend="b",
         options="check",
-        servers=tuple(Server(unit=each.name, address=ANYWHERE) for each in servers),
+        servers=tuple(Server(unit=each.name, address=at(each.name)) for each in servers),
     )
     files = (File(path="l.cfg", content=file),)
     return unit("l.1", needs=("b",), files=files, reload="SIGUSR2", pool=pool, **more)
@@ -301,14 +306,46 @@ def test_a_member_that_is_not_ready_is_replaced_although_others_are_not_ready_ei
     settle(world, goal, [])
 
 
-def test_a_pool_that_changes_address_lets_the_server_leave_and_join() -> None:
-    one = member("b", 1, "1", handover=True)
-    before = balancer("x", (one,))
+def test_a_server_that_moves_is_asked_where_it_was_until_it_answers_where_it_will_be() -> None:
+    a, one = member("a", 1, "1"), member("b", 1, "1", handover=True)
+    before, there = balancer("x", (one,)), Address(host="127.1.1.2", port=2)
     assert before.pool is not None
-    other = Server(unit="b.1", address=Address(host="127.1.1.2", port=2))
-    after = replace(before, pool=replace(before.pool, servers=(other,)))
-    world = World()
-    a = member("a", 1, "1")
+    moved = replace(one, public=(there,))
+    server = Server(unit="b.1", address=there)
+    after = replace(before, pool=replace(before.pool, servers=(server,)))
+    world, goal = World(), Goal(units=(a, moved, after))
     settle(world, Goal(units=(a, one, before)), [])
-    (action,) = world.plan(Goal(units=(a, one, after)))
-    assert str(action) == "share l.1: b.1 changes"
+    watch: list[Round] = []
+    settle(world, goal, watch)
+    said = [str(action) for each in watch for action in each.actions]
+    assert said == [
+        f"start b.1 {moved.revision}: replaces {one.revision}",
+        "share l.1: b.1 changes",
+        f"stop b.1 #2: {moved.revision} is ready",
+    ]
+
+
+def test_an_address_goes_to_another_unit_and_back_without_a_moment_in_which_nobody_has_it() -> None:
+    outside = Address(host="127.0.0.1", port=80)
+    a = member("a", 1, "1")
+    alone = replace(member("b", 1, "1", handover=True), public=(outside,))
+    behind, second = member("b", 1, "1", handover=True), member("b", 2, "1", handover=True)
+    before = replace(balancer("x", (behind, second)), public=(outside,))
+    world = World()
+    small, large = Goal(units=(a, alone)), Goal(units=(a, behind, second, before))
+    settle(world, small, [])
+    for goal in (large, small, large):
+        world.new_generation()
+        watch: list[Round] = []
+        settle(world, goal, watch)
+        for each in watch:
+            ready = [
+                process.spec
+                for seen in each.before.units
+                for process in seen.processes
+                if process.phase is Phase.READY
+            ]
+            served = {address for spec in ready for address in spec.public}
+            assert outside in served
+            for pool in (spec.pool for spec in ready if spec.pool is not None):
+                assert served & {server.address for server in pool.servers}

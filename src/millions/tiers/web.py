@@ -33,9 +33,9 @@ SERVERS = 2
 SERVED_PORT = 8000
 """Where a web server answers behind a balancer."""
 
-PRIVATE_PORT = 8000
-BALANCED_PRIVATE_PORT = 9000
-"""For /metrics and /readyz; the next port is for the revision that takes over."""
+PRIVATE_PORT = 9000
+"""For /metrics and /readyz, with and without a balancer; the next port is for the revision that
+takes over."""
 
 AFTER_DRAIN_S = 10.0
 """What the shutdown of the application's own lifespan may take after the last request."""
@@ -112,9 +112,9 @@ def units(context: Context) -> tuple[Unit, ...]:
     """One web process, or as many as wanted behind a balancer."""
     if not _balanced(context):
         public = addresses.listen(context.table("web", Web).listen)
-        return (_unit(context, 1, public, PRIVATE_PORT),)
+        return (_unit(context, 1, public),)
     return tuple(
-        _unit(context, number, address, BALANCED_PRIVATE_PORT)
+        _unit(context, number, address)
         for number, address in enumerate(served(context).values(), start=1)
     )
 
@@ -156,9 +156,9 @@ def _balanced(context: Context) -> bool:
     return "balancer" in context.tables
 
 
-def _unit(context: Context, number: int, public: Address, private_port: int) -> Unit:
+def _unit(context: Context, number: int, public: Address) -> Unit:
     web, app, places = context.table("web", Web), context.app, context.places
-    private = addresses.private(places.network, INDEX, number, private_port)
+    private = addresses.private(places.network, INDEX, number, PRIVATE_PORT)
     return Unit(
         name=unit_name(number),
         tier="web",

@@ -282,6 +282,26 @@ def script_server(balanced: Balanced, number: int) -> Unit:
     )
 
 
+async def test_a_balancer_comes_and_goes_before_a_server_that_people_use(
+    balanced: Balanced,
+) -> None:
+    stack = balanced.stack
+    alone = dataclasses.replace(balanced.server(1), public=(stack.public,))
+    await stack.up(alone)
+    load = Load(stack.public, clients=12, mode="both")
+    await load.start()
+    for _ in range(2):
+        await more(load, 200)
+        await stack.up(*balanced.units(2))
+        assert await balanced.names() == {"web.1", "web.2"}
+        await more(load, 200)
+        (told,) = (await stack.up(alone)).units
+        assert told.public == (str(stack.public),)
+    await more(load, 200)
+    tally = await load.stop()
+    assert tally.failed == 0, tally
+
+
 async def test_the_balancer_is_adopted_with_its_sockets(balanced: Balanced) -> None:
     stack = balanced.stack
     await stack.up(*balanced.units(2))

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server, ServerState
 
+from millions.sdk.lingering import Lingering
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
@@ -77,17 +79,26 @@ class DrainingProtocol(HttpToolsProtocol):
     _began_s = 0.0
     _head_bytes = 0
     _in_body = False
+    _ended = False
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock: a client that connects must say something."""
-        super().connection_made(transport)
+        super().connection_made(cast("Any", Lingering(transport, self.loop, self._is_sending)))
         self.active_at_s = self.loop.time()
         self._expect_within(self.timeout_keep_alive)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting for what the client was sending."""
+        cast("Lingering", self.transport).gone()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         """Feed the parser; bound what is no request yet, and what is left of an answered one."""
+        if cast("Lingering", self.transport).lingers:
+            return
         self.active_at_s = now_s = self.loop.time()
         began_s = self._began_s = self._began_s or now_s
+        self._ended = False
         super().data_received(data)
         if not self.idle() or self.transport.is_closing():
             return
@@ -96,10 +107,17 @@ class DrainingProtocol(HttpToolsProtocol):
             self._expect_within(max(0.0, began_s + DISCARDED_S - now_s))
             return
         self._expect_within(max(0.0, began_s + HEADERS_S - now_s))
+        if self._ended:  # by far the most of it was the rest of a body
+            return
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES_MAX:
             self.transport.write(TOO_LONG)
             self.transport.close()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over as it is: a WebSocket has an end of its own."""
+        self.transport = cast("Lingering", self.transport).transport
+        super().handle_websocket_upgrade()
 
     def on_headers_complete(self) -> None:
         """Start answering; the last answer of this connection when draining."""
@@ -112,6 +130,7 @@ class DrainingProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the next byte begins another request."""
         self._in_body = False
+        self._ended = True
         self._began_s = 0.0
         super().on_message_complete()
 
@@ -131,6 +150,10 @@ class DrainingProtocol(HttpToolsProtocol):
     def idle(self) -> bool:
         """Answer whether no request is under way here (a half-received head counts as none)."""
         return self.cycle is None or self.cycle.response_complete
+
+    def _is_sending(self) -> bool:
+        """Whether a message has begun and not ended: closing now would destroy its answer."""
+        return self._began_s != 0.0
 
     def _expect_within(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(

@@ -7,7 +7,7 @@ import shutil
 import socket
 from typing import TYPE_CHECKING
 
-from millions.cli import changing
+from millions.cli import changing, copies
 from millions.cli.moving import record
 from millions.errors import MachineError, MoveError
 
@@ -28,6 +28,7 @@ def before_change(opened: Opened, wanted: Desired) -> None:
     _no_move(opened)
     _room(opened)
     former = changing.current(opened.state)
+    copies.before_change(opened, former, wanted)
     ours = {address for unit in (former.units if former else ()) for address in unit.public}
     for address in (each for unit in wanted.units for each in unit.public):
         if address not in ours:

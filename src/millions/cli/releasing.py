@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from millions import stack as stacks
-from millions.cli import canary, changing, checks, placed
+from millions.cli import canary, changing, checks, placed, stages
 from millions.cli.running import release_of
 from millions.errors import ReleaseError, StackFileError
 from millions.runtime import files, releases
@@ -99,6 +99,7 @@ def roll_out(
     build_assets(opened, release)
     try:
         with changing.undone(opened.state, former, progress):
+            wanted = _staged(opened, wanted, former, progress)
             if carefully:
                 wanted = _tried(opened, wanted, former, progress)
             status = changing.written(opened.state, wanted, progress)
@@ -109,6 +110,17 @@ def roll_out(
         raise
     releases.prune(opened.state, running=(release, release_of(former)))
     return status
+
+
+def _staged(opened: Opened, wanted: Desired, former: Desired | None, progress: Progress) -> Desired:
+    """Go through the steps that must come before; answer what is wanted after that."""
+    for units in stages.before(former, wanted):
+        step = dataclasses.replace(
+            wanted, units=units, directory=former.directory if former else None
+        )
+        changing.written(opened.state, step, progress)
+        wanted = dataclasses.replace(wanted, generation=wanted.generation + 1)
+    return wanted
 
 
 def _tried(opened: Opened, wanted: Desired, former: Desired | None, progress: Progress) -> Desired:

@@ -4,12 +4,13 @@
 
 Never makes a data folder, and never starts one beside which a newer one could exist: when etcd
 knows nothing of the database, or knows it from before its data was written outside of a cluster,
-only the one member that has the data may begin; the others wait for it.
+only the one member that has the newest data may begin; the others are copied from it.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
 import sys
@@ -30,8 +31,12 @@ WAIT_S = 300.0
 """How long a member waits to be allowed; the supervisor starts it again after that."""
 
 LOOK_S = 0.2
-FOUNDING = "founding"
-"""The key that names who begins, from its decision until it has led."""
+EPOCH = "epoch"
+"""The key, and the file beside a member's data, that tell one beginning of the cluster from others.
+"""
+
+COPY, ASIDE = "postgresql", "postgresql.former"
+"""The data of a member, and what is kept of it until the next start when it is made anew."""
 
 STANDALONE = "standalone"
 """The mark that a server on its own leaves in its data folder at each start."""
@@ -70,7 +75,7 @@ class Control:
 def main(folder: Path) -> None:
     """Wait until this member may start, then become Patroni."""
     member = read(folder / "member.json")
-    set_aside(member.folders[member.name])
+    tidy(member)
     wait(member)
     sys.argv = ["patroni", str(folder / "patroni.yml")]
     import_module("patroni.__main__").main()
@@ -96,12 +101,15 @@ def read(path: Path) -> Member:
     )
 
 
-def set_aside(data: Path) -> None:
-    """Set aside a copy that was not finished: its control file, which comes last, is missing."""
-    copy, aside = data / "postgresql", data / "postgresql.incomplete"
-    if copy.is_dir() and not (copy / CONTROL_FILE).exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        copy.rename(aside)
+def tidy(member: Member) -> None:
+    """Erase what was set aside, once there is something better; set a half-made copy aside.
+
+    Of a copy the control file comes last.
+    """
+    if not _has_data(member):
+        _set_aside(member)
+    elif _epoch(member):
+        shutil.rmtree(member.folders[member.name] / ASIDE, ignore_errors=True)
 
 
 def wait(member: Member) -> None:
@@ -135,41 +143,65 @@ def warm() -> None:
 def may_start(member: Member) -> str:
     """Look whether this member may start now, and prepare etcd for it; else what it waits for.
 
-    Who begins says so in etcd (`founding`), until it leads: no older copy of the data may be first.
+    Each beginning of a cluster has an epoch of its own. Data of another one is older, or has gone
+    another way, even where its timeline has the same number: it is set aside and copied anew.
     """
-    service, prefix = member.service, member.prefix
-    if member.name != member.founder and not _has_data(member):
-        _agree(member)
-        return "" if etcd.get(service, f"{prefix}sync") else "nobody leads yet who can be copied"
-    if member.mark.exists():
-        if member.name != member.founder:
-            return f"{member.founder} has newer data and begins"
-        etcd.delete_below(service, prefix)  # what it knows is from before
-        etcd.put(service, f"{prefix}{FOUNDING}", member.name)
-        member.mark.unlink()
-    begins = etcd.get(service, f"{prefix}{FOUNDING}")
-    if begins is None and etcd.get(service, f"{prefix}initialize") is None:
-        begins = founder(member.founder, controls(member.programs, member.folders))
-        if not begins:
-            return "nobody knows whose data is newest"
-        if begins == member.name:
-            etcd.put(service, f"{prefix}{FOUNDING}", member.name)
-    if begins is not None and _leads(member):
-        etcd.delete_if(service, f"{prefix}{FOUNDING}", begins)
-        begins = None
-    if begins not in (None, member.name):
-        return f"{begins} has the data and begins"
+    service, key = member.service, f"{member.prefix}{EPOCH}"
+    if member.mark.exists() and member.name != member.founder:
+        return f"{member.founder} has newer data and begins"
+    epoch = None if member.mark.exists() else etcd.get(service, key)
+    if epoch is None:
+        first = _first(member)
+        if first != member.name:
+            return f"{first} has the data and begins" if first else "whose data is newest?"
+        epoch = _begin(member)
+    if _epoch(member) != epoch or not _has_data(member):
+        if not etcd.get(service, f"{member.prefix}sync"):
+            return "nobody leads yet who can be copied"
+        _set_aside(member)
+        _remember(member, epoch)
     _agree(member)
     return ""
 
 
-def _leads(member: Member) -> bool:
-    """Whether somebody leads, or has led, since the cluster was founded."""
-    return any(etcd.get(member.service, f"{member.prefix}{key}") for key in ("leader", "sync"))
+def _first(member: Member) -> str:
+    """Who begins when etcd knows nothing, or only of an older cluster; '' when nobody can say."""
+    if member.mark.exists():
+        return member.founder
+    return founder(member.founder, controls(member.programs, member.folders))
+
+
+def _begin(member: Member) -> str:
+    """Begin a cluster with the data of this member; its epoch."""
+    epoch = secrets.token_hex(8)
+    etcd.delete_below(member.service, member.prefix)  # what it knows is from before
+    _remember(member, epoch)
+    etcd.put(member.service, f"{member.prefix}{EPOCH}", epoch)
+    member.mark.unlink(missing_ok=True)
+    return epoch
+
+
+def _epoch(member: Member) -> str:
+    try:
+        return (member.folders[member.name] / EPOCH).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _remember(member: Member, epoch: str) -> None:
+    (member.folders[member.name] / EPOCH).write_text(epoch + "\n", encoding="ascii")
 
 
 def _has_data(member: Member) -> bool:
-    return (member.folders[member.name] / "postgresql" / CONTROL_FILE).exists()
+    return (member.folders[member.name] / COPY / CONTROL_FILE).exists()
+
+
+def _set_aside(member: Member) -> None:
+    """Set the data aside; what was set aside before is erased."""
+    copy, aside = (member.folders[member.name] / name for name in (COPY, ASIDE))
+    if copy.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        copy.rename(aside)
 
 
 def founder(configured: str, found: Mapping[str, Control]) -> str:
@@ -185,7 +217,7 @@ def controls(programs: str, folders: Mapping[str, Path]) -> dict[str, Control]:
     """What the control files of those data folders say that hold data (blocking)."""
     found: dict[str, Control] = {}
     for name, folder in folders.items():
-        data = folder / "postgresql"
+        data = folder / COPY
         if not (data / CONTROL_FILE).exists():
             continue
         asked = subprocess.run(

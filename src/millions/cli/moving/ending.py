@@ -5,6 +5,7 @@ Both may be repeated after any crash, until the record of the move is gone.
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from millions.cli.moving import record, servers
 from millions.cli.moving.servers import LOST
 from millions.cli.moving.site import ask_for, kill, settled, text_with, until
 from millions.reconcile.moves import Event
+from millions.runtime import status as statuses
 from millions.tiers import postgresql_standby as standby
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ SLOT_WITHIN_S = 30.0
 """A standby that was stopped leaves its slot at once; a machine that vanished, after a while."""
 
 ERASED_WITHIN_S = 600.0
+RECOVERED_WITHIN_S = 60.0
+"""The old server may have been killed in between, and is tried again until it starts."""
 
 
 async def tidy(site: Site, move: Move) -> None:
@@ -49,10 +53,13 @@ async def undo(site: Site, move: Move) -> None:
     await site.standby.close()
     wanted = ask_for(site, (site.origin,), (site.origin,), consent=(site.target.name,))
     kill(site, site.target.name)  # nobody needs a clean stop of what is erased
-    await settled(site, wanted)
+    await settled(site, wanted, patience_s=RECOVERED_WITHIN_S)
     folder = site.state.unit(site.target.name)
 
     async def erased() -> bool:
+        status = statuses.read(site.state.status)
+        if status is None or all(each.name != site.target.name for each in status.units):
+            shutil.rmtree(folder, ignore_errors=True)  # the supervisor has never heard of it
         return not folder.exists()
 
     await until(site, erased, within_s=ERASED_WITHIN_S, saying="erasing the copy")

@@ -197,16 +197,17 @@ def late(saying: str, within_s: float) -> MoveError:
     )
 
 
-async def settled(site: Site, wanted: Desired) -> None:
-    """Wait until what should run does. Raise what a unit that failed says."""
+async def settled(site: Site, wanted: Desired, *, patience_s: float = 0.0) -> None:
+    """Wait until what should run does. Raise what a unit says that fails, after `patience_s`."""
     bound_s = changing.bound_s(wanted.units)
+    patient_until_s = time.monotonic() + patience_s
 
     async def check() -> bool:
         status = statuses.read(site.state.status)
         if status is None or status.generation != wanted.generation:
             return False
         site.progress.show(status)
-        if status.failed:
+        if status.failed and time.monotonic() > patient_until_s:
             raise failed(next(each for each in status.units if each.name == status.failed[0]))
         return status.settled
 

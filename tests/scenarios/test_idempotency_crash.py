@@ -14,6 +14,7 @@ import orjson
 import psutil
 import pytest
 
+from millions.model import Address
 from millions.testing import EmbeddedPostgres, directory_for, eventually
 from millions.testing.load import Answer, Connection, Load
 
@@ -37,6 +38,7 @@ class Site:
         self.folder = folder
         self.listener = socket.create_server((HOST, 0), backlog=2048)
         self.port = self.listener.getsockname()[1]
+        self.address = Address(host=HOST, port=self.port)
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, listener: socket.socket | None = None) -> subprocess.Popen[bytes]:
@@ -220,7 +222,7 @@ async def test_handovers_of_the_whole_process_fail_no_write(site: Site) -> None:
 
     process = site.start()
     await site.insist("warm")
-    async with Load(HOST, site.port, order, clients=12, fresh=4, expect=(201,)) as load:
+    async with Load(site.address, request=order, clients=12, mode="both", expect=(201,)) as load:
         for _ in range(2):
             successor = site.start()
             await eventually(lambda pid=successor.pid: _serves(pid, site.port), within_s=20)
@@ -228,8 +230,8 @@ async def test_handovers_of_the_whole_process_fail_no_write(site: Site) -> None:
             await eventually(lambda process=process: process.poll() is not None, within_s=20)
             assert process.returncode == 0
             process = successor
-    assert load.report.failed == 0, load.report.failures
-    assert sum(site.stored().values()) == load.report.sent + 1
+    assert load.tally.failed == 0, load.tally.examples
+    assert sum(site.stored().values()) == load.tally.sent + 1
 
 
 def _serves(pid: int, port: int) -> bool:

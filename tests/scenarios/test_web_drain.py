@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from millions.model import Address
 from millions.testing import eventually
 from millions.testing.load import Connection, Load, ask, get
 
@@ -28,6 +29,7 @@ class Web:
         self.folder = folder
         self.listener = socket.create_server((HOST, 0), backlog=2048)
         self.port = self.listener.getsockname()[1]
+        self.address = Address(host=HOST, port=self.port)
         self.door = folder / "web.listen"
         self.processes: list[subprocess.Popen[str]] = []
 
@@ -89,28 +91,28 @@ async def connection(web: Web) -> AsyncIterator[Connection]:
 async def test_handovers_at_full_load_fail_no_request(web: Web) -> None:
     process = await web.started()
     served: set[int] = {process.pid}
-    async with Load(HOST, web.port, get("/pid"), clients=24, fresh=8) as load:
+    async with Load(web.address, request=get("/pid"), clients=24, mode="both") as load:
         for _ in range(HANDOVERS):
-            seen = load.report.sent
+            seen = load.tally.sent
             successor = await web.started()
             process.send_signal(signal.SIGTERM)
             assert await web.ended(process) == 0
             process = successor
             served.add(process.pid)
-            await eventually(lambda seen=seen: load.report.sent > seen + 200)
-    assert load.report.failed == 0, load.report.failures
-    assert load.report.answered[200] == load.report.sent > HANDOVERS * 200
+            await eventually(lambda seen=seen: load.tally.sent > seen + 200)
+    assert load.tally.failed == 0, load.tally.examples
+    assert load.tally.answered[200] == load.tally.sent > HANDOVERS * 200
     assert len(served) == HANDOVERS + 1
 
 
 async def test_requests_under_way_at_a_handover_are_answered(web: Web) -> None:
     process = await web.started()
-    async with Load(HOST, web.port, get("/slow?ms=300"), clients=16, fresh=4) as load:
-        await eventually(lambda: load.report.answered[200] >= 16)
+    async with Load(web.address, request=get("/slow?ms=300"), clients=16, mode="both") as load:
+        await eventually(lambda: load.tally.answered[200] >= 16)
         await web.started()
         process.send_signal(signal.SIGTERM)
         assert await web.ended(process) == 0
-    assert load.report.failed == 0, load.report.failures
+    assert load.tally.failed == 0, load.tally.examples
 
 
 async def test_nothing_waiting_in_the_accept_queue_is_lost(web: Web) -> None:
@@ -216,8 +218,10 @@ async def test_a_draining_process_costs_next_to_nothing(web: Web, connection: Co
     watched = psutil.Process(process.pid)
     before = sum(watched.cpu_times()[:2])
     process.send_signal(signal.SIGTERM)
-    async with Load(HOST, web.port, get("/pid"), clients=4, fresh=4, pause_s=0.01) as load:
-        await eventually(lambda: load.report.sent > 400)
+    async with Load(
+        web.address, request=get("/pid"), clients=4, mode="new", rate_per_s=400
+    ) as load:
+        await eventually(lambda: load.tally.sent > 400)
     spent_s = sum(watched.cpu_times()[:2]) - before
     assert spent_s < 0.5, "it must not wake for connections that its successor accepts"
 
@@ -228,9 +232,6 @@ def _connected(process: subprocess.Popen[str]) -> int:
 
 
 async def _head_received(connection: Connection) -> bytes:
-    """Wait until the head of the answer is in the client's buffer; answer what was received."""
-    await eventually(lambda: connection._streams is not None)
-    assert connection._streams is not None
-    reader = connection._streams[0]
-    await eventually(lambda: len(reader._buffer) == 1, within_s=5)  # the head is consumed
-    return bytes(reader._buffer)
+    """Wait until the head of the answer is with the client; answer it in small letters."""
+    await eventually(lambda: b"\r\n\r\n" in connection.received, within_s=5)
+    return connection.received.partition(b"\r\n\r\n")[0].lower()

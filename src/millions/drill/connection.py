@@ -43,6 +43,16 @@ class Connection:
         """Whether the next request goes over a connection that was kept open."""
         return self._wire is not None and not self._wire.gone
 
+    @property
+    def lost(self) -> bool:
+        """Whether a connection that was kept open was closed by the other side since."""
+        return self._wire is not None and self._wire.gone
+
+    @property
+    def received(self) -> bytes:
+        """What has arrived of an answer that is not whole yet."""
+        return self._wire.data if self._wire is not None else b""
+
     async def ask(self, request: bytes, *, within_s: float = ANSWER_WITHIN_S) -> Answer:
         """Send the bytes of one request and read its answer to the end, within `within_s`.
 
@@ -92,7 +102,7 @@ class _Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._closed = asyncio.get_running_loop().create_future()
-        self._data = b""
+        self.data = b""
         self._head_only = False
 
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
@@ -122,16 +132,16 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in a part of an answer."""
-        self._data += data
+        self.data += data
         if self._answer is None or self._answer.done():
             return
         try:
-            answer = _parsed(self._data, head_only=self._head_only)
+            answer = _parsed(self.data, head_only=self._head_only)
         except ValueError as error:
             self._answer.set_exception(error)
             return
         if answer is not None:
-            self._data = b""
+            self.data = b""
             self._answer.set_result(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -143,7 +153,7 @@ class _Wire(asyncio.Protocol):
             return
         if isinstance(exc, OSError):
             self._answer.set_exception(exc)
-        elif self._data:
+        elif self.data:
             self._answer.set_exception(EOFError("closed in the middle of an answer"))
         else:
             self._answer.set_exception(EOFError("closed without an answer"))

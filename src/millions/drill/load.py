@@ -1,8 +1,8 @@
-"""Load: clients that send HTTP requests without pause and count everything that goes wrong.
+"""Load: clients that send HTTP requests and count everything that goes wrong.
 
-It repeats nothing and hides nothing: every answer that is not 2xx and every connection that broke
-while an answer was due is a failure of its own kind. Raw asyncio, so that the load costs less than
-what it measures.
+It repeats nothing and hides nothing: every answer that is not the expected one, every connection
+that broke while an answer was due, and every kept one that was closed without a word is a failure
+of its own kind. For drills, for our tests and for yours.
 
 Source: the client of the balancer's measurements (`notes/edge.md`).
 """
@@ -14,30 +14,45 @@ import time
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
+
+from millions.drill.connection import ANSWER_WITHIN_S, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from millions.drill.connection import Answer
     from millions.model import Address
 
-Mode = Literal["keep-alive", "new", "both"]
+    Make = Callable[[int], bytes]
 
-TIMEOUT_S = 10.0
-"""An answer that takes longer is a failure, whatever comes later."""
+Mode = Literal["keep-alive", "new", "both"]
 
 PAUSE_AFTER_FAILURE_S = 0.005
 """So that a server that refuses is asked 200 times a second by each client, not a million times."""
 
-EXAMPLES_MAX = 5
+EXAMPLES_MAX = 20
 """Failures that are kept in words, for people."""
+
+BODY_SHOWN = 80
+
+
+def get(path: str = "/", *, host: str = "load", headers: str = "") -> Make:
+    """Make the same GET each time; `headers` are whole lines ending in CRLF."""
+    request = f"GET {path} HTTP/1.1\r\nhost: {host}\r\n{headers}\r\n".encode()
+    return lambda _number: request
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What came of the load. Latencies in seconds; `longest_gap_s` without any good answer."""
+    """What came of the load. Latencies in seconds; `longest_gap_s` without any good answer.
 
+    `answered` counts by status, `failures` by kind; `examples` holds the first few in words.
+    """
+
+    sent: int = 0
     good: int = 0
+    answered: Counter[int] = field(default_factory=Counter[int])
     failures: Counter[str] = field(default_factory=Counter[str])
     examples: list[str] = field(default_factory=list[str])
     latencies_s: array[float] = field(default_factory=lambda: array("d"))
@@ -67,11 +82,12 @@ class Tally:
 
 
 class Load:
-    """Clients at work from `start` to `stop`.
+    """Clients at work, from `start` to `stop` or for one `async with` block.
 
-    `clients` send one request after the other, to `address`; in mode "both" every second one opens
-    a new connection for each. `request` makes the bytes of the n-th request; `rate_per_s` bounds
-    all clients together, 0 means without pause.
+    `clients` send one request after the other to `address`, over kept connections or a new one for
+    each; in mode "both" every second client opens new ones. `request` makes the bytes of the n-th
+    request, or `path` is asked for. `rate_per_s` bounds all clients together, 0 means without
+    pause. An answer is good when its status is in `expect`, or 2xx when that is empty.
     """
 
     def __init__(
@@ -81,21 +97,28 @@ class Load:
         clients: int = 16,
         mode: Mode = "keep-alive",
         path: str = "/",
-        request: Callable[[int], bytes] | None = None,
+        request: Make | None = None,
         rate_per_s: float = 0.0,
+        expect: tuple[int, ...] = (),
     ) -> None:
         self._address = address
         self._modes = [
             mode == "new" or (mode == "both" and each % 2 == 1) for each in range(clients)
         ]
-        self._path = path
-        self._request = request
+        self._request = request or get(path, host=str(address))
+        self._expect = expect
         self._pause_s = clients / rate_per_s if rate_per_s else 0.0
-        self._number = 0
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._began_s = self._last_good_s = 0.0
         self.tally = Tally()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.stop()
 
     async def start(self) -> None:
         """Begin; returns at once."""
@@ -112,46 +135,43 @@ class Load:
         return self.tally
 
     async def _client(self, renew: bool) -> None:  # noqa: FBT001  # one of two modes
-        connection: _Connection | None = None
+        connection = Connection(self._address.host, self._address.port)
         while not self._stopping:
             began_s = time.perf_counter()
-            try:
-                # not wait_for, which may swallow a cancellation and would then go on for ever
-                async with asyncio.timeout(TIMEOUT_S):
-                    if connection is None:
-                        connection = await self._connect()
-                    status = await connection.ask(self._bytes(renew))
-            except (OSError, TimeoutError) as error:
-                self._fail(_kind(error), error)
-                _close(connection)
-                connection = None
+            good = await self._ask(connection, began_s)
+            if renew:
+                await connection.close()
+            if not good:
                 await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
-                continue
-            now_s = time.perf_counter()
-            if 200 <= status < 300:  # noqa: PLR2004  # what HTTP calls a success
-                self._note_good(began_s, now_s)
-            else:
-                self._fail(f"status {status}", None)
-            if renew or connection.last:
-                connection.close()
-                connection = None
-            if self._pause_s:
-                await asyncio.sleep(max(0.0, began_s + self._pause_s - now_s))
-        _close(connection)
+            elif self._pause_s:
+                await asyncio.sleep(max(0.0, began_s + self._pause_s - time.perf_counter()))
+        await connection.close()
 
-    async def _connect(self) -> _Connection:
-        loop = asyncio.get_running_loop()
-        host, port = self._address.host, self._address.port
-        _, connection = await loop.create_connection(_Connection, host, port)
-        self.tally.connections += 1
-        return connection
+    async def _ask(self, connection: Connection, began_s: float) -> bool:
+        if connection.lost:
+            self._fail("closed without a word", f"after {connection.asked} answers")
+            connection.abort()
+            return False
+        self.tally.sent += 1
+        made = connection.made
+        try:
+            answer = await connection.ask(self._request(self.tally.sent), within_s=ANSWER_WITHIN_S)
+        except (OSError, EOFError, TimeoutError, ValueError) as error:
+            self._fail(_kind(error), f"{error}, after {connection.asked} answers")
+            return False
+        finally:
+            self.tally.connections += connection.made - made
+        self.tally.answered[answer.status] += 1
+        if not self._is_good(answer):
+            self._fail(f"status {answer.status}", repr(answer.body[:BODY_SHOWN]))
+            return False
+        self._note_good(began_s, time.perf_counter())
+        return True
 
-    def _bytes(self, renew: bool) -> bytes:  # noqa: FBT001  # one of two modes
-        self._number += 1
-        if self._request is not None:
-            return self._request(self._number)
-        close = "Connection: close\r\n" if renew else ""
-        return f"GET {self._path} HTTP/1.1\r\nHost: {self._address}\r\n{close}\r\n".encode()
+    def _is_good(self, answer: Answer) -> bool:
+        if self._expect:
+            return answer.status in self._expect
+        return 200 <= answer.status < 300  # noqa: PLR2004  # what HTTP calls a success
 
     def _note_good(self, began_s: float, now_s: float) -> None:
         self.tally.good += 1
@@ -162,80 +182,14 @@ class Load:
     def _note_gap(self, now_s: float) -> None:
         self.tally.longest_gap_s = max(self.tally.longest_gap_s, now_s - self._last_good_s)
 
-    def _fail(self, kind: str, error: Exception | None) -> None:
+    def _fail(self, kind: str, words: str) -> None:
         self.tally.failures[kind] += 1
         if len(self.tally.examples) < EXAMPLES_MAX:
             at_s = time.perf_counter() - self._began_s
-            self.tally.examples.append(f"after {at_s:.3f} s: {kind} {error or ''}".strip())
-
-
-class _Connection(asyncio.Protocol):
-    """One connection: a request at a time, answered with its status once the body is whole."""
-
-    def __init__(self) -> None:
-        self.last = False
-        self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[int] | None = None
-        self._data = b""
-
-    def ask(self, request: bytes) -> asyncio.Future[int]:
-        """Send a request; the future holds the status, or what broke."""
-        self._answer = asyncio.get_running_loop().create_future()
-        if self._transport is None or self._transport.is_closing():
-            self._break(ConnectionResetError("closed before the request was sent"))
-        else:
-            self._transport.write(request)
-        return self._answer
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._transport is not None:
-            self._transport.abort() if self._answer is not None else self._transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Take in a part of an answer."""
-        self._data += data
-        head, found, body = self._data.partition(b"\r\n\r\n")
-        if not found:
-            return
-        lines = head.lower().split(b"\r\n")
-        status = int(lines[0].split()[1])
-        headers = dict(line.split(b":", 1) for line in lines[1:] if b":" in line)
-        self.last = headers.get(b"connection", b"").strip() == b"close"
-        if b"content-length" in headers:
-            whole = len(body) >= int(headers[b"content-length"])
-        elif headers.get(b"transfer-encoding", b"").strip() == b"chunked":
-            whole = body.endswith(b"0\r\n\r\n")
-        else:
-            whole = status in (204, 304)
-        if whole and self._answer is not None and not self._answer.done():
-            self._data = b""
-            answer, self._answer = self._answer, None
-            answer.set_result(status)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the request that is under way, if one is."""
-        said = "closed in the middle of an answer" if self._data else "closed without an answer"
-        self._break(exc if isinstance(exc, OSError) else ConnectionAbortedError(said))
-
-    def _break(self, error: OSError) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
-
-
-def _close(connection: _Connection | None) -> None:
-    if connection is not None:
-        connection.close()
+            self.tally.examples.append(f"after {at_s:.3f} s: {kind}: {words}")
 
 
 def _kind(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "timeout"
-    if isinstance(error, ConnectionAbortedError):
-        return str(error)
-    return type(error).__name__
+    return str(error) if isinstance(error, EOFError) else type(error).__name__

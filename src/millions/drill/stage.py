@@ -63,6 +63,7 @@ class Stage:
     def __init__(self, file: Path, *, home: Path | None = None) -> None:
         self.file = file
         self.home = home
+        self.changing = asyncio.Lock()  # one command at a time may change a stack
         self._state: StateFolder | None = None
 
     @property

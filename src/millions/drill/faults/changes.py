@@ -25,12 +25,12 @@ async def deploy(scene: Scene) -> str:
         file = scene.stage.folder / VERSION_FILE
         before = file.read_text(encoding="utf-8") if file.exists() else ""
         file.write_text(f"{before}another release\n", encoding="utf-8")
-    return (await scene.stage.do("deploy")).strip().splitlines()[-1]
+    return await _changed(scene, "deploy")
 
 
 async def rollback(scene: Scene) -> str:
     """Go back to the release before."""
-    return (await scene.stage.do("deploy", "--rollback")).strip().splitlines()[-1]
+    return await _changed(scene, "deploy", "--rollback")
 
 
 async def bad_release(scene: Scene) -> str:
@@ -45,7 +45,9 @@ async def bad_release(scene: Scene) -> str:
     good = file.read_text(encoding="utf-8")
     scene.hold.push_async_callback(asyncio.to_thread, file.write_text, good, encoding="utf-8")
     file.write_text(BAD, encoding="utf-8")
-    ran = await scene.stage.millions("deploy")
+    async with scene.stage.changing:
+        scene.strike()
+        ran = await scene.stage.millions("deploy")
     if ran.status == 0:
         raise MachineError(
             cannot="have a bad release refused",
@@ -61,8 +63,8 @@ async def scale(scene: Scene) -> str:
     tier = scene.step.aim or "web"
     before = sum(each.tier == tier for each in scene.stage.desired().units)
     wanted = scene.step.by or SERVERS
-    scene.hold.push_async_callback(scene.stage.do, "scale", f"{tier}={before}")
-    await scene.stage.do("scale", f"{tier}={wanted}")
+    scene.hold.push_async_callback(_changed, scene, "scale", f"{tier}={before}")
+    await _changed(scene, "scale", f"{tier}={wanted}")
     return f"{tier}: {before} to {wanted}"
 
 
@@ -70,5 +72,12 @@ async def move(scene: Scene) -> str:
     """Move the database to the next server."""
     unit = next(each for each in scene.stage.desired().units if each.holds_data)
     number = scene.step.by or int(unit.name.rpartition(".")[2]) % 9 + 1
-    said = await scene.stage.do("move", "database", "--to", str(number), "--yes")
-    return said.strip().splitlines()[-1]
+    return await _changed(scene, "move", "database", "--to", str(number), "--yes")
+
+
+async def _changed(scene: Scene, *arguments: str) -> str:
+    """Run a command once no other one changes the stack; the last line of what it said."""
+    async with scene.stage.changing:
+        scene.strike()
+        said = await scene.stage.do(*arguments)
+    return next(iter(said.strip().splitlines()[::-1]), "")

@@ -110,8 +110,8 @@ async def slow(scene: Scene) -> str:
     aim = await asyncio.to_thread(aims.find, stage, scene.step.aim)
     hosts = _hosts(stage, aim)
     scene.hold.push_async_callback(asyncio.to_thread, network.mend, stage)
-    scene.strike()
     delayer = await network.delay(stage, hosts, delay_ms)
+    scene.strike()
     scene.hold.push_async_callback(_end_process, delayer)
     return f"{aim} by {delay_ms} ms each way"
 

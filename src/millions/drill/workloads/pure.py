@@ -7,6 +7,7 @@ do not, and stay unknown when their answer is lost.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -38,21 +39,24 @@ class Pure:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._random = site.random
-        self._keys = [f"r{number}" for number in range(REGISTERS)]
+        self._tag = secrets.token_hex(3)  # a second drill on the same stack meets nothing of this
+        self._keys = [f"{self._tag}-r{number}" for number in range(REGISTERS)]
+        self._sets = [f"{self._tag}-s{number}" for number in range(SETS)]
+        self._banks = [f"{self._tag}-b{number}" for number in range(BANKS)]
         self._weights = zipf(REGISTERS)
         self._number = 0
 
     async def prepare(self) -> None:
         """Open the banks."""
         user = self._site.user("auditor")
-        for bank in range(BANKS):
+        for bank in self._banks:
             accounts = {f"a{number}": OPENING for number in range(ACCOUNTS)}
             await user.do(
                 Deed(
                     kind="open",
                     method="PUT",
-                    path=f"/bank/b{bank}",
-                    key=f"b{bank}",
+                    path=f"/bank/{bank}",
+                    key=bank,
                     value=accounts,
                     body=orjson.dumps({"accounts": accounts}),
                     safe=True,
@@ -72,10 +76,10 @@ class Pure:
         user = self._site.user("auditor")
         for key in self._keys:
             await user.do(_read(key, strong=True))
-        for number in range(SETS):
-            await user.do(_members(f"s{number}"))
-        for number in range(BANKS):
-            await user.do(_balances(f"b{number}"))
+        for name in self._sets:
+            await user.do(_members(name))
+        for bank in self._banks:
+            await user.do(_balances(bank))
         await user.close()
 
     async def _client(self, name: str) -> None:
@@ -100,8 +104,8 @@ class Pure:
         user = self._site.user("auditor")
         turn = 0
         while not self._site.stopping:
-            await user.do(_members(f"s{turn % SETS}"))
-            await user.do(_balances(f"b{turn % BANKS}"))
+            await user.do(_members(self._sets[turn % SETS]))
+            await user.do(_balances(self._banks[turn % BANKS]))
             turn += 1
             await asyncio.sleep(LOOK_EVERY_S)
         await user.close()
@@ -124,7 +128,7 @@ class Pure:
 
     def _add(self, name: str) -> Deed:
         value = self._new(name)
-        place = f"s{self._random.randrange(SETS)}"
+        place = self._random.choice(self._sets)
         return Deed(
             kind="add",
             method="POST",
@@ -137,7 +141,7 @@ class Pure:
 
     def _transfer(self, name: str) -> Deed:
         giver, taker = self._random.sample(range(ACCOUNTS), 2)
-        bank = f"b{self._random.randrange(BANKS)}"
+        bank = self._random.choice(self._banks)
         moved = {"from": f"a{giver}", "to": f"a{taker}", "amount": self._random.randint(1, 9)}
         return Deed(
             kind="transfer",
@@ -157,7 +161,7 @@ class Pure:
         return f"{name}.{self._number}"
 
     def _idempotency(self, value: str) -> str:
-        return "" if self._random.random() < WITHOUT_A_KEY else f"drill-{value}"
+        return "" if self._random.random() < WITHOUT_A_KEY else f"{self._tag}-{value}"
 
 
 def _read(key: str, *, strong: bool) -> Deed:

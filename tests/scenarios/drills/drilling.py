@@ -1,0 +1,90 @@
+"""One fault at a time on a stage that stays up, and the history of what users saw meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from millions.drill import drills, history
+from millions.drill.checker import Verdict, check
+from millions.drill.faults import step as steps
+from millions.drill.faults.kinds import kind
+from millions.drill.faults.scene import Scene
+from millions.drill.history import Header, Writer
+from millions.drill.runner import Run
+from millions.drill.workloads.pure import Pure
+from millions.drill.workloads.workload import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AsyncExitStack
+
+    from millions.drill.stage import Stage
+
+CLIENTS = 6
+RATE_PER_S = 120.0
+SETTLES_WITHIN_S = 60.0
+
+
+@dataclass(slots=True)
+class Drilled:
+    """A stage that is up."""
+
+    stage: Stage
+    said: list[str] = field(default_factory=list)
+
+    async def drill(
+        self, *words: str, lasts_s: float = 5.0, meddle: Callable[[], Awaitable[None]] | None = None
+    ) -> Verdict:
+        """Run these faults under load and judge; `meddle` is called before the last look."""
+        drill = drills.of_steps(tuple(steps.parse(each) for each in words))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "history.jsonl"
+            with Writer(path, Header()) as writer:
+                site = Site(
+                    address=self.stage.address,
+                    writer=writer,
+                    clients=CLIENTS,
+                    rate_per_s=RATE_PER_S,
+                )
+                workload = Pure(site)
+                run = Run(
+                    stage=self.stage,
+                    drill=drill,
+                    site=site,
+                    workload=_Meddled(workload, meddle) if meddle else workload,
+                    lasts_s=lasts_s,
+                    say=self.said.append,
+                )
+                await run.run()
+            assert run.problems == []
+            return check(history.read(path))
+
+    async def begin(self, words: str, hold: AsyncExitStack) -> str:
+        """Begin one fault; it is undone when `hold` unwinds."""
+        step = steps.parse(words)
+        loop = asyncio.get_running_loop()
+        scene = Scene(stage=self.stage, step=step, hold=hold, now=loop.time, struck=[])
+        return await kind(step).begin(scene)
+
+    async def well(self) -> None:
+        assert await self.stage.settled(SETTLES_WITHIN_S)
+
+
+@dataclass(slots=True)
+class _Meddled:
+    workload: Pure
+    meddle: Callable[[], Awaitable[None]]
+
+    async def prepare(self) -> None:
+        await self.workload.prepare()
+
+    async def run(self) -> None:
+        await self.workload.run()
+
+    async def finish(self) -> None:
+        await self.meddle()
+        await self.workload.finish()

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from world import preparations, process, seen, unit
+from dataclasses import replace
 
-from millions.model import Goal, Observed, Phase, Seen, StopStep, Trouble, Unit
+from world import ANYWHERE, preparations, process, seen, unit
+
+from millions.model import (
+    File,
+    Goal,
+    Observed,
+    Phase,
+    Pool,
+    Seen,
+    Server,
+    StopStep,
+    Trouble,
+    Unit,
+)
 from millions.reconcile.plan import Verdict, plan, text, verdicts
 
 NOW_S = 1000.0
@@ -183,3 +196,103 @@ def test_a_third_release_waits_until_the_first_one_is_gone() -> None:
     found = seen(OLD, draining, ready, good=NEW)
     assert planned(third, of=(found,)) == ""
     assert planned(third, of=(seen(NEW, ready, good=NEW),)).startswith("start web r3")
+
+
+def group(version: str, *phases: Phase | None) -> tuple[tuple[Unit, ...], tuple[Seen, ...]]:
+    """Members a.1, a.2, … of a group at `version`, and how they run at version 1."""
+    units, found = [], []
+    for number, phase in enumerate(phases, start=1):
+        mine = (("NAME", str(number)),)
+        old, new = (
+            unit(f"a.{number}", each, group="a", environment=mine) for each in ("1", version)
+        )
+        units.append(new)
+        running = () if phase is None else (process(old, phase=phase, since_s=NOW_S),)
+        found.append(seen(old, *running))
+    return tuple(units), tuple(found)
+
+
+def test_members_of_a_group_are_replaced_in_their_order() -> None:
+    units, found = group("2", Phase.READY, Phase.READY, Phase.READY)
+    assert planned(*units, of=found) == f"stop a.1 #1: {units[0].revision} is wanted"
+    said = verdicts(Goal(units=units), Observed(now_s=NOW_S, units=found))
+    assert [each.waits for each in said[1:]] == ["waits for a.1: one of a at a time"] * 2
+
+
+def test_nobody_of_a_group_is_replaced_while_another_one_starts() -> None:
+    units, found = group("2", Phase.READY, Phase.READY)
+    starting = seen(units[0], process(units[0], phase=Phase.STARTING, since_s=NOW_S))
+    assert planned(*units, of=(starting, found[1])) == ""
+
+
+def test_a_need_that_names_a_group_is_met_by_enough_of_its_members() -> None:
+    user = unit("web", needs=("a",))
+    units, found = group("1", Phase.READY, Phase.STARTING, Phase.STARTING)
+    two = tuple(replace(each, group_least=2) for each in units)
+    assert planned(*units, user, of=found) == f"start web {user.revision}: nothing of it runs"
+    assert planned(*two, user, of=found) == ""
+
+
+def test_the_rest_of_a_group_stays_behind_when_one_has_failed() -> None:
+    old = [unit(f"a.{each}", "1", group="a", handover=True, release="r1") for each in (1, 2)]
+    new = [replace(each, command=("run", "2"), release="r2") for each in old]
+    found = [seen(each, process(each), good=each) for each in old]
+    failed = replace(found[0], troubles=(died(new[0]),))
+    assert planned(*new, of=(failed, found[1])) == ""
+    one, two = verdicts(Goal(units=tuple(new)), Observed(now_s=NOW_S, units=(failed, found[1])))
+    assert (one.failed, two.failed, two.settled) == (True, False, False)
+    assert two.waits == "stays as it is: another one of a failed"
+
+
+def balanced(*servers: str, file: str = "x") -> Unit:
+    pool = Pool(
+        socket="s",
+        backend="b",
+        options="check",
+        servers=tuple(Server(unit=each, address=ANYWHERE) for each in servers),
+    )
+    files = (File(path="cfg", content=file),)
+    return unit("l", files=files, reload="SIGUSR2", pool=pool)
+
+
+def test_a_running_balancer_is_told_who_joins_and_who_leaves() -> None:
+    one, two, three = (unit(each, address=ANYWHERE) for each in ("one", "two", "three"))
+    found = [seen(each, process(each)) for each in (one, two, three)]
+    old = balanced("one", "two")
+    running = seen(old, process(old))
+    wanted = balanced("two", "three")
+    assert planned(one, two, three, wanted, of=(*found, running)) == (
+        "share l: three joins, one leaves"
+    )
+    assert planned(two, three, wanted, of=(*found, running)) == (
+        "share l: three joins, one leaves"  # one is not stopped before it has left
+    )
+    changed = balanced("two", "three", file="y")
+    assert planned(one, two, three, changed, of=(*found, running)) == "reload l: its files changed"
+
+
+def test_a_balancer_that_refuses_its_files_is_told_again_later() -> None:
+    one, old, bad = unit("one", address=ANYWHERE), balanced("one"), balanced("one", file="bad")
+    refused = Trouble(revision=bad.revision, failures=2, at_s=NOW_S - 0.1, grave=True, words="no")
+    found = (seen(one, process(one)), seen(old, process(old), troubles=(refused,)))
+    assert planned(one, bad, of=found) == ""
+    _, verdict = verdicts(Goal(units=(one, bad)), Observed(now_s=NOW_S, units=found))
+    assert verdict.failed
+    assert not verdict.settled
+    assert verdict.next_start_at_s is not None
+    assert planned(one, old, of=found) == ""
+
+
+def test_a_server_that_is_replaced_leaves_the_pool_first() -> None:
+    old, other = unit("one", address=ANYWHERE), unit("two", address=ANYWHERE)
+    new = replace(old, command=("run", "2"))
+    balancer = balanced("one", "two")
+    found = (
+        seen(old, process(old)),
+        seen(other, process(other)),
+        seen(balancer, process(balancer)),
+    )
+    assert planned(new, other, balancer, of=found) == "share l: one leaves"
+    told = balanced("two")
+    after = (*found[:2], seen(balancer, process(told)))
+    assert planned(new, other, balancer, of=after) == f"stop one #1: {new.revision} is wanted"

@@ -164,7 +164,8 @@ def test_several_sockets_stand_where_a_child_finds_them_whatever_stood_there(roo
         identity = spawn.launch(start, servers=servers[::-1])
         try:
             os.close(writer)
-            assert os.read(reader, 100).decode().split() == ["3", *map(str, ports[::-1])]
+            with os.fdopen(reader) as said:
+                assert said.readline().split() == ["3", *map(str, ports[::-1])]
             copies = sockets.copied(identity, (3, 4, 5, 1, 999))
             assert [sockets.listening_address(each) for each in copies] == [
                 f"127.0.0.1:{port}" for port in ports[::-1]
@@ -175,7 +176,6 @@ def test_several_sockets_stand_where_a_child_finds_them_whatever_stood_there(roo
         finally:
             processes.kill_tree(identity)
             os.waitpid(identity.pid, 0)
-            os.close(reader)
 
 
 def test_stacks_have_networks_of_their_own_and_keep_them(root: Path) -> None:

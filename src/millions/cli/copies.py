@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from millions.cli import members
 from millions.errors import DataRefusedError, MachineError
 from millions.programs.member import STANDALONE, controls, founder
-from millions.tiers.database import SERVERS, Database, unit_name
 
 if TYPE_CHECKING:
     from millions.cli.opened import Opened
@@ -69,9 +68,7 @@ def _running(former: Desired | None, keep: tuple[Unit, ...]) -> None:
 
 def _resting(opened: Opened, keep: tuple[Unit, ...]) -> None:
     """Nothing runs as a member: by what the data folders say of themselves."""
-    folders = {
-        name: opened.state.unit(name) / "data" for name in map(unit_name, range(1, SERVERS + 1))
-    }
+    folders = {each.name: each / "data" for each in opened.state.units.iterdir()}
     names = [each.name for each in keep]
     found = controls(_programs(keep), folders)
     alone = any((folders[name] / STANDALONE).exists() for name in names if name in found)
@@ -93,8 +90,7 @@ def _programs(keep: tuple[Unit, ...]) -> str:
 
 
 def _memory(opened: Opened, keep: tuple[Unit, ...]) -> None:
-    table = opened.stack.tables.get(TIER)
-    each_mib = table.memory_mib if isinstance(table, Database) else 0
+    each_mib = int(getattr(opened.stack.tables[TIER], "memory_mib", 0))
     machine_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
     if len(keep) * each_mib > machine_mib:
         fits = machine_mib // each_mib - 1

@@ -19,7 +19,6 @@ from millions.cli.running import required
 from millions.errors import DataRefusedError, MachineError, NotRunningError, UnitFailedError
 from millions.runtime import pidfiles, processes, supervisor
 from millions.tiers import patroni
-from millions.tiers.database import ADMINISTRATION_SECRET, API_SECRET
 
 if TYPE_CHECKING:
     from millions.model import Unit
@@ -129,12 +128,11 @@ async def _checkpoint(state: StateFolder, unit: Unit) -> None:
     """Let the primary write its memory down before it stops, so that the stop is short."""
     if unit.address is None:
         return
-    password = (state.secrets / ADMINISTRATION_SECRET).read_text(encoding="utf-8").strip()
     connection = await asyncpg.connect(
         host=unit.address.host,
         port=unit.address.port,
         user=patroni.ADMINISTRATION_ROLE,
-        password=password,
+        password=_secret(state, unit, "PATRONI_SUPERUSER_PASSWORD"),
         database="postgres",
         ssl=False,
         timeout=members.ANSWER_WITHIN_S,
@@ -143,6 +141,12 @@ async def _checkpoint(state: StateFolder, unit: Unit) -> None:
         await connection.execute("CHECKPOINT", timeout=CHECKPOINT_WITHIN_S)
     finally:
         await connection.close()
+
+
+def _secret(state: StateFolder, unit: Unit, variable: str) -> str:
+    """The secret that the unit finds in a variable."""
+    name = dict(unit.secret_environment)[variable]
+    return (state.secrets / name).read_text(encoding="utf-8").strip()
 
 
 def _stop(state: StateFolder, unit: Unit) -> None:
@@ -158,7 +162,7 @@ def _hand_to(state: StateFolder, unit: Unit, target: str) -> None:
     """Let Patroni hand over to the one that is named."""
     if unit.probe is None:
         return
-    password = (state.secrets / API_SECRET).read_text(encoding="utf-8").strip()
+    password = _secret(state, unit, "PATRONI_RESTAPI_PASSWORD")
     token = base64.b64encode(f"{patroni.API_USER}:{password}".encode()).decode()
     document = {"leader": unit.name, "candidate": target}
     try:

@@ -15,7 +15,7 @@ from pydantic import field_validator
 
 from millions.directory import DatabasePlace, Endpoint, Shard
 from millions.errors import DataRefusedError
-from millions.model import Address, File, Lease, Limits, Preparation, Probe, StopStep, Unit
+from millions.model import Address, File, Limits, Preparation, Probe, StopStep, Unit
 from millions.settings import Table, setting
 from millions.tiers import (
     addresses,
@@ -66,9 +66,6 @@ SERVERS = 9
 """Numbers that a server of the database may have."""
 
 REPLICAS_MAX = 6
-SILENT_AFTER_S = 2.0
-"""A member that has not answered for so long, several times in a row, is taken for frozen."""
-
 ALONE = ': >"$0"; exec "$@"'
 """Run by sh: leave the mark that this data was written outside of a cluster, so that what etcd
 remembers of it is old; then become the server."""
@@ -260,11 +257,8 @@ def _member(context: Context, service: Service, number: int) -> Unit:
     """The unit of one member of a cluster."""
     database, places = context.table("database", Database), context.places
     engine = places.engine(POSTGRESQL.name)
-    cluster, name, address = (
-        _cluster(context, service),
-        unit_name(number),
-        _address(context, number),
-    )
+    cluster, address = _cluster(context, service), _address(context, number)
+    name = unit_name(number)
     part = "founder" if name == cluster.founder else "member"
     return Unit(
         name=name,
@@ -282,28 +276,14 @@ def _member(context: Context, service: Service, number: int) -> Unit:
             File(path="prepare.sh", content=postgresql_folder.PREPARE),
         ),
         address=address,
-        probe=Probe(
-            address=Address(host=address.host, port=patroni.REST_PORT),
-            send=patroni.ASK_QUORUM,
-            expect=b"HTTP/1.0 200",
-            timeout_s=SILENT_AFTER_S,
-            within_s=float(database.start_within_s),
-        ),
+        probe=patroni.probe(address, within_s=float(database.start_within_s)),
         prepare=(_initialise(engine, part, *patroni.siblings(cluster, name)),),
         stop=MEMBER_STOP,
         needs=(service.group,),
         holds_data=True,
         limits=Limits(open_files=postgresql.OPEN_FILES, log_mib=database.log_mib),
         daemon="{data}/postgresql/postmaster.pid",
-        lease=Lease(
-            servers=service.servers,
-            key=cluster.key("leader"),
-            handover=cluster.key("failover"),
-            holder=name,
-            ca=service.ca,
-            certificate=service.certificate,
-            key_file=service.key_file,
-        ),
+        lease=patroni.lease(cluster, name),
     )
 
 

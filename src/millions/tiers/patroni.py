@@ -14,12 +14,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from millions.model import Address, Lease, Probe
 from millions.tiers import postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from millions.model import Address
     from millions.tiers.consensus import Service
 
 REST_PORT = 8008
@@ -37,6 +37,9 @@ RETRY_TIMEOUT_S = 3
 
 SYNCHRONOUS_MEMBERS = 1
 """Members beside the primary that have what is acknowledged."""
+
+SILENT_AFTER_S = 1.5
+"""A member that has not answered for so long, several times in a row, is taken for frozen."""
 
 ASK_QUORUM = b"GET /read-only-quorum HTTP/1.1\r\nHost: millions\r\nConnection: close\r\n\r\n"
 """200 from the primary, and from a replica that counts for the quorum."""
@@ -122,6 +125,31 @@ def agreed(cluster: Cluster) -> dict[str, Any]:
             "parameters": dict(cluster.parameters),
         },
     }
+
+
+def probe(address: Address, *, within_s: float) -> Probe:
+    """Answer how a member is asked whether it counts: as the primary, or for the quorum."""
+    return Probe(
+        address=Address(host=address.host, port=REST_PORT),
+        send=ASK_QUORUM,
+        expect=b"HTTP/1.0 200",
+        timeout_s=SILENT_AFTER_S,
+        within_s=within_s,
+    )
+
+
+def lease(cluster: Cluster, name: str) -> Lease:
+    """Answer how a member holds the leadership."""
+    service = cluster.service
+    return Lease(
+        servers=service.servers,
+        key=cluster.key("leader"),
+        holder=name,
+        handover=cluster.key("failover"),
+        ca=service.ca,
+        certificate=service.certificate,
+        key_file=service.key_file,
+    )
 
 
 def siblings(cluster: Cluster, name: str) -> tuple[str, ...]:

@@ -1,0 +1,185 @@
+"""A stack with a balancer and web servers, changed by the command line under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from rig import free_port
+
+from millions.model import Address
+from millions.testing.load import Answer, Load, ask, get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = Path(__file__).parent
+MILLIONS = str(Path(sys.executable).parent / "millions")
+HOST = "127.0.0.1"
+DONE_WITHIN_S = 100
+
+STACK_FILE = """\
+# the stack of a test
+rung = 3
+
+[app]
+name = "{name}"
+web = "site_app:app"
+migrate = "python site_migrate.py"
+
+[web]
+servers = 2   # both are needed
+drain_s = 5
+canary_s = 0
+
+[balancer]
+listen = "127.0.0.1:{port}"
+drain_s = 5
+idle_s = 2
+
+[database]
+memory_mib = 64
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a command answered."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Site:
+    """One stack of a test, in folders of its own."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.folder = root / name
+        self.home = root / f"{name}-state"
+        self.port = free_port()
+        self.killed: list[int] = []
+        self.folder.mkdir()
+        self.home.mkdir(mode=0o755)
+        for each in ("site_app.py", "site_migrate.py"):
+            shutil.copy(HERE / each, self.folder / each)
+        self.behave("good")
+        self.file = self.folder / "millions.toml"
+        self.file.write_text(STACK_FILE.format(name=name, port=self.port))
+
+    def behave(self, how: str) -> None:
+        """What the next release does."""
+        (self.folder / "behaviour").write_text(how)
+
+    def edit(self, before: str, after: str) -> None:
+        text = self.file.read_text()
+        assert before in text
+        self.file.write_text(text.replace(before, after))
+
+    def millions(self, *arguments: str, status: int | None = 0) -> Ran:
+        ran = subprocess.run(
+            [MILLIONS, *arguments],
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=DONE_WITHIN_S,
+            check=False,
+        )
+        assert status is None or ran.returncode == status, ran.stdout + ran.stderr
+        return Ran(status=ran.returncode, out=ran.stdout, err=ran.stderr)
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command that goes on; whoever starts it waits for it."""
+        return subprocess.Popen(
+            [MILLIONS, *arguments],
+            cwd=self.folder,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return kept | {"MILLIONS_HOME": str(self.home)}
+
+    @property
+    def address(self) -> Address:
+        return Address(host=HOST, port=self.port)
+
+    @property
+    def state(self) -> Path:
+        (found,) = self.home.glob(f"{self.folder.name}-*")
+        return found
+
+    def units(self) -> dict[str, dict[str, Any]]:
+        status = json.loads((self.state / "status.json").read_text())
+        return {unit["name"]: unit for unit in status["units"]}
+
+    def pid(self, name: str) -> int:
+        return int(self.units()[name]["pid"])
+
+    def kill(self, name: str) -> None:
+        self.killed.append(self.pid(name))
+        os.kill(self.killed[-1], signal.SIGKILL)
+
+    def well(self) -> bool:
+        """Whether every unit is ready, by processes that nobody has killed."""
+        units = self.units().values()
+        return all(unit["phase"] == "ready" for unit in units) and not any(
+            unit["pid"] in self.killed for unit in units
+        )
+
+    def supervisor(self) -> int:
+        return int((self.state / "supervisor.lock").read_text())
+
+    async def page(self, path: str, *headers: str) -> Answer:
+        return await ask(
+            HOST, self.port, get(path, headers="".join(f"{h}\r\n" for h in headers))(0)
+        )
+
+    async def json(self, path: str) -> Any:
+        answer = await self.page(path)
+        assert answer.status == 200, answer
+        return orjson.loads(answer.body)
+
+    def load(self, make: Callable[[int], bytes] | None = None, **more: Any) -> Load:
+        return Load(self.address, request=make or get("/who"), **({"mode": "both"} | more))
+
+    def pids(self) -> list[int]:
+        """Every process of the stack."""
+        mark = f"MILLIONS_DIRECTORY={self.home}/".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if mark in path.read_bytes():
+                    found.append(int(path.parent.name))
+            except OSError:
+                continue
+        return found
+
+
+def post(what: str, *headers: str, **body: Any) -> bytes:
+    """An order, as bytes."""
+    content = orjson.dumps({"what": what, **body})
+    lines = (
+        "POST /orders HTTP/1.1",
+        "host: photos.test",
+        "content-type: application/json",
+        f"content-length: {len(content)}",
+        *headers,
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + content

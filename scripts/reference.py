@@ -76,10 +76,22 @@ def commands() -> str:
         pieces = " ".join(command.collect_usage_pieces(click.Context(command)))
         parts.append(f"## millions {verb}\n")
         parts.append(_described(command, verb, f"millions {verb} {pieces}"))
+        parts += [_inner(verb, name, each) for name, each in _members(command)]
     rows = [f"| {each.status} | {each.meaning} |" for each in exits.ALL]
     parts.append("## Exit statuses\n\n| status | meaning |\n|---|---|\n" + "\n".join(rows) + "\n")
     parts.append("`millions run` and `millions sql` exit with the status of what they ran.\n")
     return "\n".join(parts)
+
+
+def _members(command: click.Command) -> list[tuple[str, click.Command]]:
+    """The commands inside a group, in its order; none when it is no group."""
+    return list(command.commands.items()) if isinstance(command, click.Group) else []
+
+
+def _inner(verb: str, name: str, command: click.Command) -> str:
+    pieces = " ".join(command.collect_usage_pieces(click.Context(command)))
+    said = _described(command, name, f"millions {verb} {name} {pieces}")
+    return f"### millions {verb} {name}\n\n{said}"
 
 
 def error_codes() -> str:

@@ -73,12 +73,23 @@ def test_every_command_in_the_documents_exists_with_its_options() -> None:
             if command is None:
                 wrong.append(f"{page}: millions {verb}")
             elif verb not in NOT_OURS:
-                known = {name for each in command.params for name in each.opts} | {"--help", "-h"}
+                meant = inner(command, rest)
+                known = {name for each in meant.params for name in each.opts} | {"--help", "-h"}
                 said = rest.partition("#")[0]
                 wrong += [
                     f"{page}: {verb} {each}" for each in OPTION.findall(said) if each not in known
                 ]
     none(wrong)
+
+
+def inner(command: click.Command, rest: str) -> click.Command:
+    """The command that a line means: one inside a group where it goes on with one."""
+    if not isinstance(command, click.Group):
+        return command
+    name = next(iter(rest.split()), "")
+    found = command.get_command(click.Context(command), name)
+    assert found is not None, f"there is no {command.name} {name}"
+    return found
 
 
 def test_every_make_target_in_the_documents_exists() -> None:

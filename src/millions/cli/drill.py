@@ -70,22 +70,39 @@ def list_(*, as_json: bool) -> None:
 @command.command("run")
 @click.argument("name", required=False)
 @click.option("--fault", "faults", multiple=True, metavar="WORDS", help=f"Instead of NAME: {OWN}.")
-@click.option("--schedule", type=click.Path(path_type=Path), help="A TOML file of such faults.")
+@click.option(
+    "--schedule",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A TOML file of such faults.",
+)
 @click.option("--rung", type=int, metavar="N", help="Another rung than that of the stack file.")
 @click.option("--here", is_flag=True, help="On the stack that runs, with its data.")
 @click.option("--yes", is_flag=True, help="Do not ask before breaking the stack that runs.")
 @click.option("--target", type=click.Choice(list(TARGETS)), help="What the clients do.")
 @click.option("--path", "paths", multiple=True, metavar="PATH", help="A path to GET; for pages.")
 @click.option("--duration", metavar="TIME", help="How long the load lasts at least, such as 30s.")
-@click.option("--clients", type=click.IntRange(1, CLIENTS_MAX), default=16, help="Default: 16.")
+@click.option(
+    "--clients",
+    type=click.IntRange(1, CLIENTS_MAX),
+    metavar="N",
+    default=16,
+    help="How many clients. Default: 16.",
+)
 @click.option(
     "--rate",
     "rate_per_s",
     type=click.FloatRange(0),
+    metavar="N",
     default=300.0,
     help="Requests per second of all clients together, 0 for no bound. Default: 300.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for history and report.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder for history and report. Default: below the state folder.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.pass_context
 def run(ctx: click.Context, /, *, name: str | None, as_json: bool, **options: Any) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from millions.model import Address, Preparation, Probe, StopStep, Unit
+from millions.model import Address, Certificate, Preparation, Probe, StopStep, Unit
 from millions.runtime import desired, logs, processes, status, supervisor
 from millions.runtime.desired import Desired
 from millions.testing import eventually
@@ -78,11 +78,19 @@ class Stack:
         return target
 
     def run(
-        self, *units: Unit, consent: tuple[str, ...] = (), secrets: tuple[str, ...] = ()
+        self,
+        *units: Unit,
+        consent: tuple[str, ...] = (),
+        secrets: tuple[str, ...] = (),
+        certificates: tuple[Certificate, ...] = (),
     ) -> int:
         """Ask for these units; returns the pid of the supervisor."""
         self.wanted = Desired(
-            generation=self.wanted.generation + 1, units=units, consent=consent, secrets=secrets
+            generation=self.wanted.generation + 1,
+            units=units,
+            consent=consent,
+            secrets=secrets,
+            certificates=certificates,
         )
         desired.write(self.state.desired, self.wanted)
         pid = supervisor.ensure(self.state)

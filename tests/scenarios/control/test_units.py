@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stacks import SLEEPER, SOON_S, Stack, script, shell
 
-from millions.model import File, Limits, Probe, StopStep
+from millions.model import Certificate, File, Limits, Probe, StopStep
 from millions.runtime import processes
 from millions.testing import eventually
 
@@ -225,3 +226,20 @@ async def test_one_that_needs_more_memory_than_it_may_have_fails_alone(stack: St
     told = await stack.failed("greedy")
     assert "MemoryError" in told.why
     await eventually(lambda: stack.told("modest").phase == "ready", within_s=SOON_S)  # type: ignore[union-attr]
+
+
+async def test_certificates_are_there_before_a_unit_starts_and_it_may_read_them(
+    stack: Stack,
+) -> None:
+    code = (
+        "import ssl, sys, time\n"
+        "context = ssl.create_default_context(cafile=f'{sys.argv[1]}/ca.pem')\n"
+        "context.load_cert_chain(f'{sys.argv[1]}/one.pem', f'{sys.argv[1]}/one.key')\n"
+        "print('trusted', len(context.get_ca_certs()), flush=True)\n"
+        "time.sleep(600)"
+    )
+    spec = script("reader", code)
+    spec = dataclasses.replace(spec, command=(*spec.command, "{secrets}"))
+    stack.run(spec, certificates=(Certificate(name="one", hosts=("127.0.0.1",)),))
+    await stack.settled()
+    assert "trusted 1" in stack.events("reader")

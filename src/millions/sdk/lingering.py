@@ -1,4 +1,8 @@
-"""A connection's close that does not destroy the answer before it.
+"""A connection whose answers go out whole, and whose close does not destroy the last of them.
+
+The head of an answer waits for the first part of its body, one turn of the loop at most: so a
+process that is killed has answered a small request or has not begun to, and a balancer may repeat
+it; and that is one system call less.
 
 A socket that is closed while the peer's data lies unread in it resets the connection, and the peer
 loses what it has not read yet: the refusal of a body that was too large. So the sending side is
@@ -19,10 +23,15 @@ LINGER_S = 5.0
 """A client that is still sending this long after its answer is cut off."""
 
 
+HEAD = b"HTTP/1.1 "
+COPIED_BYTES_MAX = 16 * 1024
+"""A larger part of a body is not copied to stand behind its head."""
+
+
 class Lingering:
     """Stands for a transport; `unread` says whether the client may still be sending."""
 
-    __slots__ = ("_loop", "_timer", "_unread", "transport", "write")
+    __slots__ = ("_head", "_loop", "_timer", "_unread", "transport")
 
     def __init__(
         self, transport: Any, loop: asyncio.AbstractEventLoop, unread: Callable[[], bool]
@@ -31,7 +40,7 @@ class Lingering:
         self._loop = loop
         self._unread = unread
         self._timer: asyncio.TimerHandle | None = None
-        self.write = transport.write
+        self._head = b""
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else a transport can."""
@@ -46,10 +55,32 @@ class Lingering:
         """Whether nothing more can be written."""
         return self._timer is not None or self.transport.is_closing()
 
+    def write(self, data: bytes) -> None:
+        """Send `data`; the head of an answer together with what follows it."""
+        head = self._head
+        if head:
+            self._head = b""
+            if len(data) <= COPIED_BYTES_MAX:
+                data = head + data
+            else:
+                self.transport.write(head)
+        elif data.startswith(HEAD):
+            self._head = data
+            self._loop.call_soon(self._flush)
+            return
+        self.transport.write(data)
+
+    def _flush(self) -> None:
+        """Send a head that nothing followed."""
+        head, self._head = self._head, b""
+        if head and not self.transport.is_closing():
+            self.transport.write(head)
+
     def close(self) -> None:
         """Send what was written; then close, or first read what the client is still sending."""
         if self.is_closing():
             return
+        self._flush()
         if not self._unread() or not self.transport.can_write_eof():
             self.transport.close()
             return
@@ -59,5 +90,6 @@ class Lingering:
 
     def gone(self) -> None:
         """Hear that the connection is closed."""
+        self._head = b""
         if self._timer is not None:
             self._timer.cancel()

@@ -18,7 +18,7 @@ from millions.sdk.member import Member
 from millions.sdk.retry import DRIVER_ERRORS, Fate, fate
 from millions.sdk.route import OnlyOne, Route, ToPrimary, ToReplica
 from millions.sdk.topology import Topology
-from millions.sdk.track import Track, Words
+from millions.sdk.track import Track, prepare
 
 if TYPE_CHECKING:
     import asyncpg
@@ -40,7 +40,6 @@ PRIMARY_LIMIT_S = 5.0
 
 SEARCH_S = 0.1
 SERIALIZABLE = "serializable"
-SNAPSHOT = "repeatable read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ class OpenShard:
         self.topology: Topology | None = None
         self._place = place
         self._label = name
-        self._words = Words(name)
+        self._prepare = prepare(name)
         self._bounds = bounds
         self._pool: asyncpg.Pool[Any] | None = None
         self._only: dict[str, OnlyOne] = {}
@@ -139,8 +138,6 @@ class OpenShard:
         track = self._track()
         if track is None:
             return ToPrimary(self.topology, begin_sql, None)
-        snapshot = isolation in (SNAPSHOT, SERIALIZABLE)
-        begin_sql = self._words.begin(begin_sql, snapshot=snapshot)
         if primary or isolation == SERIALIZABLE or position.filling.get():
             return ToPrimary(self.topology, begin_sql, track)
         return ToReplica(self.topology, begin_sql, track)
@@ -184,7 +181,7 @@ class OpenShard:
 
     def _track(self) -> Track | None:
         seen = position.current.get()
-        return None if seen is None else Track(self.name, seen, self._words)
+        return None if seen is None else Track(self.name, seen, self._prepare)
 
     def _to_only(self, begin_sql: str) -> OnlyOne:
         found = self._only.get(begin_sql)

@@ -7,6 +7,7 @@ written. What each says of itself is put together here. It never sends anything.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ class Topology:
         self._replicas: tuple[Member, ...] = ()
         self._turn = 0
         self._changed = asyncio.Event()
-        self._began_s = asyncio.get_running_loop().time()
+        self._began_s = time.monotonic()
         self._trail: deque[tuple[float, int]] = deque()
         self._hurry_until_s = 0.0
         self._asked_since_s = 0.0
@@ -70,7 +71,7 @@ class Topology:
     @property
     def held(self) -> bool:
         """Whether blocks for the primary wait, because it is about to change."""
-        return asyncio.get_running_loop().time() < self._held_until_s
+        return time.monotonic() < self._held_until_s
 
     def hold(self, *, wanted: bool) -> None:
         """Let blocks for the primary wait until it has changed, for a bounded time; or no more."""
@@ -79,7 +80,7 @@ class Topology:
         self._hold_wanted = wanted
         if wanted:
             self._held_on = self.primary
-            self._held_until_s = asyncio.get_running_loop().time() + HELD_LIMIT_S
+            self._held_until_s = time.monotonic() + HELD_LIMIT_S
         else:
             self._release()
 
@@ -110,7 +111,7 @@ class Topology:
 
         Everybody is looked at anew, at once and often, until a primary has answered after this.
         """
-        now_s = asyncio.get_running_loop().time()
+        now_s = time.monotonic()
         if member is not None and member is not self.primary:
             member.answers = False  # until its watch has looked again
             self._sort()
@@ -135,7 +136,7 @@ class Topology:
             return None
         wanted = seen.positions.get(self.shard, 0)
         found: Member | None = None
-        known_since_s = asyncio.get_running_loop().time() - RECENT_S
+        known_since_s = time.monotonic() - RECENT_S
         self._turn += 1
         count = len(self._replicas)
         for number in range(count):
@@ -153,7 +154,7 @@ class Topology:
 
     def _heard(self, member: Member) -> None:
         """Decide anew after a look at `member`."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = time.monotonic()
         best = self._best()
         if best is not self.primary and (best is None or self._decided(now_s)):
             self._switch(best)

@@ -7,6 +7,7 @@ Source: SQLAlchemy `dialects/postgresql/asyncpg.py`; PostgreSQL `replication/syn
 from __future__ import annotations
 
 import asyncio
+import time
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from sqlalchemy.util import await_only
 
 from millions.errors import SdkError
 from millions.sdk.retry import CANCELLED
+from millions.sdk.track import checked
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -54,8 +56,10 @@ class Transaction:
         "_adapter",
         "_begin_limit_s",
         "_begin_sql",
+        "_checked",
         "_notices",
         "_raw",
+        "_sent_at_s",
         "cancelled",
         "leaving",
         "outcome",
@@ -85,11 +89,22 @@ class Transaction:
         self.outcome = Outcome.OPEN
         self.leaving = False
         self.cancelled = False
+        self._checked = False
+        self._sent_at_s = 0.0
 
     def begin(self) -> None:
         """Send BEGIN. In a greenlet."""
+        begin_sql, track = self._begin_sql, self.track
+        if track is not None and self.read_only:
+            self._checked = not track.is_certain(self._notices.opened_at_s)
+            if self._checked:
+                begin_sql = checked(begin_sql)
+        self._sent_at_s = time.monotonic()
         try:
-            await_only(self._raw.execute(self._begin_sql, timeout=self._begin_limit_s))
+            if track is not None and not self._notices.prepared:
+                await_only(self._raw.execute(track.prepare, timeout=self._begin_limit_s))
+                self._notices.prepared = True
+            await_only(self._raw.execute(begin_sql, timeout=self._begin_limit_s))
         except TimeoutError:
             self._raw.terminate()  # a server that is frozen would not hear a farewell
             raise
@@ -115,7 +130,8 @@ class Transaction:
 
     def behind(self) -> bool:
         """Whether the server does not show all that the user has seen. After `begin`."""
-        return self.track is not None and not self.track.begun(self._raw)
+        track = self.track
+        return self._checked and track is not None and not track.begun(self._raw, self._sent_at_s)
 
     @property
     def usable(self) -> bool:
@@ -186,12 +202,14 @@ class Transaction:
 
 
 class Notices:
-    """What a server said beside its answers on one connection."""
+    """What is known of one connection: what the server said beside its answers, its age."""
 
-    __slots__ = ("unreplicated",)
+    __slots__ = ("opened_at_s", "prepared", "unreplicated")
 
     def __init__(self) -> None:
         self.unreplicated = False
+        self.prepared = False
+        self.opened_at_s = time.monotonic()
 
     def heard(self, _: object, message: object) -> None:
         """Remember that a commit was answered before a replica had it."""

@@ -7,6 +7,7 @@ that a server that is frozen delays nobody. It decides nothing.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from millions.errors import MillionsError
@@ -84,7 +85,7 @@ class Watch:
 
     def hurry(self, *, wanted: bool) -> None:
         """Look again at once and often, or as usual."""
-        self._hurried_since_s = asyncio.get_running_loop().time() if wanted else None
+        self._hurried_since_s = time.monotonic() if wanted else None
         if wanted:
             self._wake.set()
 
@@ -101,7 +102,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         pause_s = EVERY_S
         if self._hurried_since_s is not None:
-            spent_s = loop.time() - self._hurried_since_s
+            spent_s = time.monotonic() - self._hurried_since_s
             pause_s = min(EVERY_S, max(HURRIED_S, spent_s * HURRIED_SHARE))
         timer = loop.call_later(pause_s, self._wake.set)
         try:
@@ -113,6 +114,7 @@ class Watch:
     async def _look(self) -> None:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._connected()
+        sent_at_s = time.monotonic()
         asked = asyncio.ensure_future(self._connection.fetchrow(LOOK, timeout=SILENCE_LIMIT_S))
         try:
             done, _ = await asyncio.wait([asked], timeout=ANSWER_LIMIT_S)
@@ -133,7 +135,7 @@ class Watch:
         member.role = Role.REPLICA if row["replica"] else Role.PRIMARY
         member.came(
             position_of(row["place"] or "0/0", row["timeline"] or 0),
-            asyncio.get_running_loop().time(),
+            sent_at_s,
         )
         self._say(answers=True)
 

@@ -121,7 +121,7 @@ async def test_a_write_whose_place_nobody_learned_is_read_from_the_primary(db, s
             place = raw._protocol.query
 
             async def refused(*arguments):
-                if "set_config" in str(arguments[0]):
+                if "millions_place" in str(arguments[0]):
                     raise ConnectionResetError
                 return await place(*arguments)
 

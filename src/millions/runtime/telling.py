@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from millions.runtime.crew import Crew
     from millions.runtime.record import ProcessRecord
 
-RELOAD_S = 15.0
+RELOAD_S = 10.0
 """How long a reload may take until new servers answer: 0.1 s, on a loaded machine some seconds."""
 
 POLL_S = 0.02

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import os
 import shutil
@@ -101,6 +102,12 @@ class Balanced:
         """The servers that the balancer has at this moment."""
         lines = (await self.control.command("show servers conn servers")).splitlines()
         return {line.split()[0].partition("/")[2] for line in lines if line.startswith("servers/")}
+
+    async def state(self, name: str) -> str:
+        """What the balancer says of a server: UP, DRAIN, MAINT, …"""
+        lines = (await self.control.command("show stat servers 4 -1")).splitlines()
+        rows = csv.DictReader(line.removeprefix("# ") for line in lines)
+        return next((row["status"] for row in rows if row["svname"] == name), "gone")
 
     def on_disk(self) -> set[str]:
         """The servers in its file."""
@@ -253,7 +260,7 @@ def serve(client):
             slow = b"/slow" in data
             if slow:
                 busy.append(1)
-                time.sleep(0.5)
+                time.sleep(float(sys.argv[2]))
             client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
             if slow:
                 busy.pop()
@@ -269,17 +276,43 @@ listen(public)
 """It drops what it works at when it is stopped, so that it must have nothing to work at."""
 
 
-def script_server(balanced: Balanced, number: int) -> Unit:
+def script_server(balanced: Balanced, number: int, *, slow_s: float = 0.5) -> Unit:
     host = f"127.{balanced.stack.state.identity.network}.1.{number}"
     control = Address(host=host, port=9000)
     return dataclasses.replace(
         balanced.server(number),
-        command=(sys.executable, "-c", SLOW, host),
+        command=(sys.executable, "-c", SLOW, host, str(slow_s)),
         handover=False,
         public=(Address(host=host, port=8000),),
         address=control,
         stop=(StopStep(signal="SIGTERM", wait_s=5.0),),
     )
+
+
+async def test_what_a_supervisor_left_half_told_is_told_anew(balanced: Balanced) -> None:
+    stack = balanced.stack
+    fast, slow = balanced.server(1), script_server(balanced, 2, slow_s=2.0)
+    both = (fast, slow, balanced.balancer((fast, slow)))
+    await stack.up(*both)
+    pid = stack.pid("balancer.1")
+    load = Load(stack.public, clients=4, path="/slow")
+    await load.start()
+    await more(load, 20)
+    stack.run(fast, balanced.balancer((fast,)))
+
+    async def is_draining() -> bool:
+        return await balanced.state("web.2") == "DRAIN"
+
+    await eventually(is_draining, within_s=SOON_S)
+    await stack.kill_supervisor()
+    assert await balanced.state("web.2") == "DRAIN"
+    await stack.up(*both)
+    assert (await balanced.state("web.2")).startswith("UP")
+    assert balanced.on_disk() == {"web.1", "web.2"}
+    await more(load, 20)
+    tally = await load.stop()
+    assert tally.failed == 0, tally
+    assert stack.pid("balancer.1") == pid
 
 
 async def test_a_balancer_comes_and_goes_before_a_server_that_people_use(

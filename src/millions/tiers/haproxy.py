@@ -50,7 +50,7 @@ EVEN_WEIGHT = 100
 CONTROL = r"'[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]'"
 """What ends a line or a text for some programs and not for others."""
 
-CHECKED = "check inter 1s fastinter 500ms downinter 500ms fall 3 rise 1"
+CHECKED = "check inter 1s fastinter 250ms downinter 250ms fall 3 rise 1"
 """A server is asked each second. Three bad answers take it out: a database that is away for a
 second must not empty the pool. A refused connection is noticed by the request itself."""
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -137,11 +141,19 @@ class Site:
         os.kill(self.killed[-1], signal.SIGKILL)
 
     def well(self) -> bool:
-        """Whether every unit is ready, by processes that nobody has killed."""
-        units = self.units().values()
-        return all(unit["phase"] == "ready" for unit in units) and not any(
-            unit["pid"] in self.killed for unit in units
-        )
+        """Whether every unit is ready, by processes that nobody has killed, and is asked."""
+        units = self.units()
+        ready = all(unit["phase"] == "ready" for unit in units.values())
+        killed = any(unit["pid"] in self.killed for unit in units.values())
+        names = {name for name in units if name.startswith("web")}
+        return ready and not killed and self.asked() == names
+
+    def asked(self) -> set[str]:
+        """The web servers that the balancer finds well."""
+        with contextlib.suppress(OSError):
+            rows = said(self.state / "run" / "balancer.1.sock", "show stat")
+            return {each["svname"] for each in rows if each["status"] == "UP"} - {"BACKEND"}
+        return set()
 
     def supervisor(self) -> int:
         return int((self.state / "supervisor.lock").read_text())
@@ -170,6 +182,18 @@ class Site:
             except OSError:
                 continue
         return found
+
+
+def said(path: Path, command: str) -> list[dict[str, str]]:
+    """What HAProxy answers on its control socket, as rows."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(path))
+        client.sendall(f"{command}\n".encode())
+        parts = []
+        while part := client.recv(65_536):
+            parts.append(part)
+    return list(csv.DictReader(io.StringIO(b"".join(parts).decode().lstrip("# "))))
 
 
 def post(what: str, *headers: str, **body: Any) -> bytes:

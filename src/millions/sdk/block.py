@@ -17,10 +17,11 @@ from sqlalchemy.util import greenlet_spawn
 from millions.errors import CommitUnknownError
 from millions.sdk.retry import Patience, words
 from millions.sdk.route import Behind, Next
-from millions.sdk.session import CommitWatcher, Session, call_all
+from millions.sdk.session import CommitWatcher, NotCommitted, Session, call_all
 from millions.sdk.transaction import Outcome, Transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from sqlalchemy import Connection
@@ -34,6 +35,7 @@ class Block:
     """The context manager that `db.write` and `db.read` return; used once."""
 
     __slots__ = (
+        "_again",
         "_connection",
         "_hold_s",
         "_key",
@@ -61,7 +63,9 @@ class Block:
         read_only: bool,
         watchers: tuple[CommitWatcher, ...],
         hold_s: float,
+        again: Callable[[], Block] | None = None,
     ) -> None:
+        self._again = again
         self._route = route
         self._key = key
         self._shard = shard
@@ -150,11 +154,31 @@ class Block:
             if self._transaction.outcome is not Outcome.COMMITTED:
                 if self._transaction.lost:
                     self._route.lost(self._member)
+                await self._prove()
+            if self._transaction.outcome is not Outcome.COMMITTED:
                 await self._failed(failure)
             self._transaction.cancelled |= isinstance(failure, asyncio.CancelledError)
         self._tell_done()
         if self._transaction.cancelled:
             raise asyncio.CancelledError
+
+    async def _prove(self) -> None:
+        """Learn the outcome of a COMMIT that nobody answered, where the session knows how."""
+        proof = self._session.proof
+        unknown = self._transaction.outcome is Outcome.UNKNOWN
+        if proof is None or self._again is None or self._transaction.cancelled or not unknown:
+            return
+        await self._undo_quietly()
+        self._stand_up()
+        try:
+            async with self._again() as session:
+                await proof(session)
+        except NotCommitted:
+            self._transaction.outcome = Outcome.ROLLED_BACK
+        except Exception:  # noqa: BLE001  # then it stays unknown, and is said to be
+            return
+        else:
+            self._transaction.outcome = Outcome.COMMITTED
 
     def _begin(self, member: Member) -> None:
         connection = member.engine.sync_engine.connect()

@@ -128,8 +128,9 @@ class Database:
     ) -> T:
         """Call `fn` in a transaction; again when a collision, restart or failover undid it.
 
-        Never again after a commit or an unknown one (CommitUnknownError), so `fn` should have no
-        effect outside the transaction. Raise the last error when `attempts` or time is used up.
+        Never again after a commit or an unknown one (CommitUnknownError; in a request with an
+        Idempotency-Key the outcome is learnt), so `fn` should have no effect outside the
+        transaction. Raise the last error when `attempts` or time is used up.
         """
         patience: Patience | None = None
         for attempt in range(1, attempts + 1):
@@ -207,6 +208,7 @@ class Database:
             read_only=read_only,
             watchers=self._watchers,
             hold_s=self._hold_s,
+            again=None if read_only else lambda: self.write(key),
         )
 
     def _open_shard(self, name: str | None) -> OpenShard:

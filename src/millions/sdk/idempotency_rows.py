@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -20,9 +20,11 @@ from sqlalchemy import text
 
 from millions.errors import ConflictError, UnavailableError
 from millions.sdk import position
+from millions.sdk.retry import NOT_PRIMARY, Fate, Patience, fate, sqlstate
+from millions.sdk.session import NotCommitted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import Awaitable, Callable
 
     from millions.sdk.answers import Headers
     from millions.sdk.database import Database
@@ -58,6 +60,16 @@ TAKE = """
     ON CONFLICT (key) DO UPDATE SET owner = excluded.owner
     WHERE idempotency.owner = excluded.owner RETURNING true
 """
+PROVE = """
+    UPDATE millions.idempotency SET owner = owner WHERE key = :key AND owner = :owner
+    RETURNING true
+"""
+BAR = """
+    INSERT INTO millions.idempotency (key, owner, request) VALUES (:key, :owner, :request)
+    ON CONFLICT DO NOTHING RETURNING true
+"""
+"""Waits for a transaction under way that has written the key; it is rolled back."""
+
 KEEP = """
     INSERT INTO millions.idempotency (key, owner, request, content, status, headers, body, position)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -76,7 +88,9 @@ SWEEP = f"""
         LIMIT {SWEPT_AT_ONCE} FOR UPDATE SKIP LOCKED)
     DELETE FROM millions.idempotency i USING gone WHERE i.key = gone.key
 """  # noqa: S608  # a constant
-LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, TimeoutError)
+LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+
+T = TypeVar("T")
 
 
 def digest_of(*parts: bytes) -> bytes:
@@ -90,7 +104,10 @@ def request_digest(scope: Any) -> bytes:
 
 
 class Claim:
-    """One request that runs for a key. `effects` counts its committed transactions."""
+    """One request that runs for a key.
+
+    `effects` counts its committed transactions, `wrote` those that wrote the key's row.
+    """
 
     def __init__(self, key: bytes, scope: Any, counted: Counted) -> None:
         self.key = key
@@ -98,11 +115,34 @@ class Claim:
         self.request = request_digest(scope)
         self.counted = counted
         self.effects = 0
+        self.wrote = 0
         self.taken = False
 
     def joins(self, session: Session) -> None:
         """Have `session` write this key's row in its transaction."""
         session.before_commit(self._write)
+
+    async def prove(self, session: Session) -> None:
+        """Prove in another transaction that the one which wrote the row was committed.
+
+        Raise NotCommitted when it was not and never will be: the row that would be its own waits
+        for it to end. What is found is written once more, so that it is as durable as any commit.
+        """
+        session.before.clear()  # it belongs to no deed of the request
+        if self.wrote != 1:
+            raise ConflictError(
+                cannot="say which transaction of the request was committed",
+                because=f"{self.wrote} of them wrote its Idempotency-Key",
+                try_="one transaction a request",
+            )
+        values = {"key": self.key, "owner": self.owner}
+        if (await session.execute(text(PROVE), values)).first() is not None:
+            return
+        other = values | {"owner": uuid4(), "request": self.request}
+        if (await session.execute(text(BAR), other)).first() is not None:
+            raise NotCommitted
+        if (await session.execute(text(PROVE), values)).first() is None:  # it is another request's
+            raise NotCommitted
 
     async def _write(self, session: Session) -> None:
         values = {
@@ -111,6 +151,8 @@ class Claim:
             "request": self.request,
             "content": self.counted.digest,
         }
+        self.wrote += 1
+        session.proof = self.prove
         found = await session.execute(text(TAKE), values)
         if found.first() is None:
             self.taken = True
@@ -165,31 +207,41 @@ class Rows:
 
     async def lock(self, key: bytes) -> bool:
         """Become the one process that runs `key`; False when another one does."""
-        async with self._use() as connection:
+
+        async def deed(connection: asyncpg.Connection[Any]) -> bool:
             got = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _number(key))
             if got:
                 self._locks[key] = connection
             return bool(got)
 
+        return await self._do(deed)
+
     async def unlock(self, key: bytes) -> None:
         """Let others run `key`. A lost connection has let go already."""
-        connection = self._locks.pop(key, None)
-        if connection is None or connection.is_closed():
+        held = self._locks.pop(key, None)
+        if held is None or held.is_closed():
             return
+
+        async def deed(connection: asyncpg.Connection[Any]) -> None:
+            if connection is held:
+                await connection.execute("SELECT pg_advisory_unlock($1)", _number(key))
+
         with contextlib.suppress(UnavailableError):
-            async with self._use() as current:
-                if current is connection:
-                    await current.execute("SELECT pg_advisory_unlock($1)", _number(key))
+            await self._do(deed)
 
     async def find(self, key: bytes) -> Kept | None:
         """Answer what is kept for `key`; what has expired is gone."""
-        async with self._use() as connection:
+
+        async def deed(connection: asyncpg.Connection[Any]) -> asyncpg.Record | None:
             row = await connection.fetchrow(FIND, key)
-            if row is None:
-                return None
-            if row["expired"]:
+            if row is not None and row["expired"]:
                 await connection.execute(FORGET, key)
                 return None
+            return row
+
+        row = await self._do(deed)
+        if row is None:
+            return None
         return Kept(
             request=row["request"],
             content=row["content"],
@@ -205,8 +257,11 @@ class Rows:
         where = "" if seen is None else seen.text()
         written = orjson.dumps([[n.decode("latin-1"), v.decode("latin-1")] for n, v in headers])
         answer = (claim.counted.digest, status, written, body, where)
-        async with self._use() as connection:
+
+        async def deed(connection: asyncpg.Connection[Any]) -> None:
             await connection.execute(KEEP, claim.key, claim.owner, claim.request, *answer)
+
+        await self._do(deed)
 
     async def sweep(self) -> None:
         """Delete expired rows in batches."""
@@ -215,20 +270,28 @@ class Rows:
             if done != f"DELETE {SWEPT_AT_ONCE}":
                 return
 
-    @contextlib.asynccontextmanager
-    async def _use(self) -> AsyncGenerator[asyncpg.Connection[Any]]:
-        """Take a turn on the connection. Raise UnavailableError when the database is away."""
-        async with self._turn:
+    async def _do(self, deed: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
+        """Do it on the connection; again while the database is away: each may be repeated.
+
+        Raise UnavailableError when it stays away.
+        """
+        patience = Patience(doing="look the Idempotency-Key up")
+        while True:
             try:
-                async with asyncio.timeout(STATEMENT_S):
-                    yield await self._connected()
-            except LOST as error:
-                await self.close()
-                raise UnavailableError(
-                    cannot="look the Idempotency-Key up",
-                    because=str(error) or "the database did not answer in time",
-                    try_="the same request again",
-                ) from error
+                async with self._turn, asyncio.timeout(STATEMENT_S):
+                    return await deed(await self._connected())
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if not _is_away(error):
+                    raise
+                self._drop()
+                await patience.pause(error)
+
+    def _drop(self) -> None:
+        """Let go of a connection that is lost; its locks are gone with it."""
+        connection, self._connection = self._connection, None
+        self._locks.clear()
+        if connection is not None:
+            connection.terminate()
 
     async def _connected(self) -> asyncpg.Connection[Any]:
         if self._connection is None or self._connection.is_closed():
@@ -236,6 +299,12 @@ class Rows:
             self._connection = await self._db.listener()
             await self._connection.execute("SET synchronous_commit = off")
         return self._connection
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether the server is gone, silent, or no primary any more."""
+    silent = isinstance(error, TimeoutError | asyncpg.InterfaceError)
+    return silent or fate(error) is Fate.LOST or sqlstate(error) in NOT_PRIMARY
 
 
 def _number(key: bytes) -> int:

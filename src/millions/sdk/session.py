@@ -40,6 +40,10 @@ class CommitWatcher(Protocol):
         """Called when it was not; `unknown` when it may have happened all the same."""
 
 
+class NotCommitted(Exception):  # noqa: N818  # an answer, not an error
+    """The transaction in question did not happen, and never will."""
+
+
 class BlockSession(orm.Session):
     """The synchronous session inside; it knows its key and its transaction."""
 
@@ -69,6 +73,9 @@ class Session(AsyncSession):
 
     key: AnyKey
     shard: str
+    proof: Callable[[Session], Awaitable[None]] | None
+    """Proves, in a transaction of its own, that this one was committed; raises NotCommitted when
+    it never was, anything else when nobody can know."""
 
     def __init__(
         self, bind: AsyncConnection, *, key: AnyKey, shard: str, transaction: Transaction
@@ -80,6 +87,7 @@ class Session(AsyncSession):
         self.before: list[Callable[[Session], Awaitable[None]]] = []
         self.after: list[Callable[[], None]] = []
         self.undone: list[Callable[[], None]] = []
+        self.proof: Callable[[Session], Awaitable[None]] | None = None
         inner = self.sync_session
         inner.key = key
         inner.transaction = transaction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from enum import Enum
 from typing import TYPE_CHECKING, Self
 
@@ -23,12 +24,14 @@ class Cut(Enum):
 class Relay:
     """Listens on a port of its own; `cut` and `stall` may be changed at any time.
 
-    Once a message holds `stall`, its connection gets no answer until `stall` is emptied.
+    After `cuts` cuts it cuts no more. Once a message holds `stall`, its connection gets no answer
+    until `stall` is emptied.
     """
 
     def __init__(self, target: Endpoint) -> None:
         self.target = target
         self.cut = Cut.NEVER
+        self.cuts = sys.maxsize
         self.stall = b""
         self.stalled = 0
         self.port = 0
@@ -68,7 +71,8 @@ class Relay:
         self, near: asyncio.StreamReader, forth: asyncio.StreamWriter, deaf: asyncio.Event
     ) -> None:
         while data := await near.read(65536):
-            if COMMIT in data:
+            if COMMIT in data and self.cut is not Cut.NEVER and self.cuts:
+                self.cuts -= 1
                 if self.cut is Cut.BEFORE_COMMIT_ARRIVES:
                     return
                 if self.cut is Cut.BEFORE_COMMIT_IS_ANSWERED:

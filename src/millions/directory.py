@@ -49,7 +49,7 @@ class Shard:
 class DatabasePlace:
     """Where the SQL database is. `password_file` holds the password of `user` and nothing else.
 
-    `pool_size` bounds the connections that one process opens to one shard.
+    `pool_size` bounds the connections that one process opens to one server for its blocks.
     """
 
     shards: tuple[Shard, ...]

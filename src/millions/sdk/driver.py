@@ -21,7 +21,7 @@ from millions.sdk.transaction import ROLLBACK_LIMIT_S, Notices
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from millions.directory import DatabasePlace, Endpoint
+    from millions.directory import DatabasePlace, Endpoint, Shard
 
     Connect = Callable[[], Awaitable[asyncpg.Connection[Any]]]
 
@@ -70,6 +70,33 @@ async def connect_with(wanted: dict[str, Any]) -> asyncpg.Connection[Any]:
     connection: asyncpg.Connection[Any] = await asyncpg.connect(**wanted)
     await notice_silence(connection)
     return connection
+
+
+async def connect_to_primary(
+    place: DatabasePlace, shard: Shard, settings: dict[str, str]
+) -> asyncpg.Connection[Any]:
+    """Open one connection to the member of `shard` that is its primary now, once.
+
+    Raise what the last member raised, or ConnectionError when each of them is a replica.
+    """
+    endpoints = (shard.primary, *shard.replicas)
+    last: Exception = ConnectionError(f"each server of {shard.name} is a replica")
+    for endpoint in endpoints:
+        wanted = arguments(place, endpoint, name="")
+        try:
+            connection = await connect_with({**wanted, "server_settings": settings})
+        except (OSError, asyncpg.CannotConnectNowError) as error:
+            last = error
+            continue
+        if not is_replica(connection):
+            return connection
+        await connection.close(timeout=CONNECT_LIMIT_S)
+    raise last
+
+
+def is_replica(connection: asyncpg.Connection[Any]) -> bool:
+    """Whether the server said that it is one: PostgreSQL reports it unasked."""
+    return getattr(connection.get_settings(), "in_hot_standby", "off") == "on"
 
 
 async def raw_pool(connect: Connect) -> asyncpg.Pool[Any]:

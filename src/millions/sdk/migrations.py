@@ -99,14 +99,10 @@ def engine(directory: Directory | None = None) -> AsyncEngine:
     """Make an engine for migrations: no pool, and no bound on how long a statement runs."""
     place = (directory or _directory()).database
     home = place.shards[0]
-    arguments = driver.arguments(place, home.primary, name="millions migration")
-    arguments["server_settings"] = {
-        "application_name": "millions migration",
-        "lock_timeout": LOCK_LIMIT,
-    }
+    settings = {"application_name": "millions migration", "lock_timeout": LOCK_LIMIT}
 
     async def opened(**_: object) -> asyncpg.Connection[Any]:
-        return await driver.connect_with(arguments)
+        return await driver.connect_to_primary(place, home, settings)
 
     return create_async_engine(driver.URL, async_creator=opened, poolclass=NullPool)
 

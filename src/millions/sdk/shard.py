@@ -172,8 +172,7 @@ class OpenShard:
                 raise
             topology.lost(None)
             return None
-        settings = connection.get_settings()
-        if getattr(settings, "in_hot_standby", "off") == "off":
+        if not driver.is_replica(connection):
             return connection
         connection.terminate()
         topology.lost(None)

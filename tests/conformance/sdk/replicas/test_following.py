@@ -12,7 +12,7 @@ from notes import count, port, write
 from replicated import SETTLE_S, request_of, settled
 from sqlalchemy import text
 
-from millions.sdk import nouns
+from millions.sdk import migrations, nouns
 from millions.sdk.database import Database
 from millions.sdk.identifiers import uuid7
 from millions.sdk.position import Seen
@@ -225,3 +225,21 @@ async def test_a_statement_of_the_pool_is_text(db):
         async with db.read(uuid7()) as session:
             name = await session.scalar(text("SHOW application_name"))
     assert name.startswith("replica ")
+
+
+async def test_a_migration_finds_the_primary_of_a_directory_that_is_wrong(directory, servers):
+    await failed_over(servers)
+    engine = migrations.engine(directory)
+    async with engine.begin() as connection:
+        assert await connection.scalar(text("SELECT inet_server_port()")) == servers.primary.port
+    await engine.dispose()
+    shard = directory.database.shards[0]
+    places = [shard.primary, *shard.replicas]
+    ports = {each.port for each in servers.replicas()}
+    replicas = tuple(each for each in places if each.port in ports)
+    without = dataclasses.replace(shard, primary=replicas[0], replicas=replicas[1:])
+    place = dataclasses.replace(directory.database, shards=(without,))
+    engine = migrations.engine(dataclasses.replace(directory, database=place))
+    with pytest.raises(ConnectionError, match="replica"):
+        await engine.connect()
+    await engine.dispose()

@@ -46,7 +46,7 @@ def _running(former: Desired | None, keep: tuple[Unit, ...]) -> None:
     alone = not any(each.lease for each in keep)
     if not dropped and not alone:
         return
-    found = members.members(former)
+    found = members.confirmed(former, members.members(former))
     leads = members.leader(found)
     if leads not in names:
         complete = [each.name for each in found if each.complete and each.name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 from dataclasses import dataclass
@@ -56,6 +57,29 @@ def parse(text: str) -> tuple[Member, ...]:
         )
         for each in json.loads(text)["members"]
     )
+
+
+def confirmed(desired: Desired | None, found: tuple[Member, ...]) -> tuple[Member, ...]:
+    """The same, where only those replicas count as complete that say so themselves now.
+
+    What the cluster says of a member that has died or stands still is some seconds old.
+    """
+    addresses = {each.name: each.probe.address for each in units(desired) if each.probe}
+    return tuple(
+        dataclasses.replace(each, complete=each.complete and _is_complete(addresses[each.name]))
+        for each in found
+    )
+
+
+def _is_complete(address: Address) -> bool:
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=ANSWER_WITHIN_S)
+    try:
+        connection.request("GET", "/quorum")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def leader(found: tuple[Member, ...]) -> str:

@@ -110,7 +110,7 @@ def _settled(desired: Desired, target: str | None) -> tuple[members.Member, ...]
     """
     deadline = time.monotonic() + COMPLETE_WITHIN_S
     while True:
-        found = members.members(desired)
+        found = members.confirmed(desired, members.members(desired))
         able = any(each.complete and target in (None, each.name) for each in found)
         named = target is None or any(each.name == target for each in found)
         if (members.leader(found) and able) or not named or members.leader(found) == target:

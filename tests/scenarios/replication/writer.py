@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self
 
 import psycopg
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 TABLE = (
     "CREATE TABLE IF NOT EXISTS written (writer text, number bigint, PRIMARY KEY (writer, number))"
 )
-CONNECT_WITHIN_S = 2
 AGAIN_S = 0.005
 
 
@@ -31,7 +31,7 @@ class Writer:
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
         return self
@@ -45,11 +45,7 @@ class Writer:
     def gap_s(self, since: float) -> float:
         """The longest time without an acknowledged row after `since` (monotonic), until now."""
         times = [since, *(at for _, at in self.acknowledged if at >= since), time.monotonic()]
-        return max(after - before for before, after in zip(times, times[1:], strict=False))
-
-    def wrote_after(self, since: float) -> bool:
-        """Whether a row was acknowledged after `since`."""
-        return bool(self.acknowledged) and self.acknowledged[-1][1] > since
+        return max(after - before for before, after in pairwise(times))
 
     def faults(self, stored: Iterable[int]) -> list[str]:
         """What is wrong with the rows that are there now, which must be listed with duplicates."""

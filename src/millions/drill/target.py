@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import BigInteger, MetaData, String, Text, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from millions import REFERENCE, Millions, db, sharded_by
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     Answer = tuple[int, Any]
 
 KEY_CHARACTERS = 120
+READS_MAX = 4
+"""A server and its successor may both die, more is another matter."""
+
 LOCK = 0x6472696C6C
 """The advisory lock under which one process makes the tables ("drill" in ASCII)."""
 
@@ -162,8 +166,18 @@ async def balances(bank: str, body: Any, strong: bool) -> Answer:  # noqa: ARG00
 
 
 async def _rows(key: str, statement: Any, values: dict[str, str], *, strong: bool) -> Sequence[Any]:
-    async with db.write(key) if strong else db.read(key) as session:
-        return (await session.execute(statement, values)).all()
+    """Read, again when a server died meanwhile: a read may always be repeated.
+
+    `strong` reads are in a transaction that only the primary begins.
+    """
+    for attempt in range(1, READS_MAX + 1):
+        try:
+            async with db.write(key) if strong else db.read(key) as session:
+                return (await session.execute(statement, values)).all()
+        except (SdkError, DBAPIError, OSError):
+            if attempt == READS_MAX:
+                raise
+    raise AssertionError(READS_MAX)
 
 
 ROUTES: dict[tuple[str, str], Callable[[str, Any, bool], Awaitable[Answer]]] = {

@@ -41,7 +41,7 @@ HEARTBEAT_MS = 100
 ELECTION_MS = 1_000
 READY_WITHIN_S = 60.0
 STOP_S = 2.0
-"""Members that stop together wait in vain for each other to lead; a kill loses nothing of theirs."""
+"""Members that stop together wait in vain for each other to lead; a kill loses nothing."""
 KILLED_WITHIN_S = 5.0
 ASK_HEALTH = b"GET /health HTTP/1.1\r\nHost: millions\r\nConnection: close\r\n\r\n"
 

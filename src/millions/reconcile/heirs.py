@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from millions.model import Phase
+from millions.reconcile import rollout
 
 if TYPE_CHECKING:
     from millions.model import Address, Process
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
 
 
 def heir(name: str, process: Process, view: View) -> str:
-    """The unit that is to serve an address of this process of `name`, and does not yet; or ''."""
+    """The unit that is to serve an address of this process of `name`, and does not yet; or ''.
+
+    One that has to stop before it can start anew is not waited for: it may wait for this process.
+    """
     if process.phase is not Phase.READY:
         return ""
     for address in process.spec.public:
         for other, aim in view.aims.items():
-            if other != name and address in aim.public and not serves(other, address, view):
+            if other == name or address not in aim.public or serves(other, address, view):
+                continue
+            seen = view.of(other)
+            runs = rollout.current(seen, aim.revision) is not None
+            if aim.handover or runs or not seen.processes:
                 return other
     return ""
 

@@ -12,6 +12,7 @@
     ├── MoveError                 M450  a database was not moved; it is where it was, or says how on
     ├── ConsensusError            M440  the servers that agree on who leads did not answer
     ├── HistoryError              M460  a history of operations cannot be read
+    ├── BackupError               M470  a backup cannot be made, found or restored
     └── SdkError                  M500  root of what application code can meet
         ├── NotShardableError     M510  a model could never be sharded
         ├── NotRoutableError      M511  a statement or key cannot be sent to one shard
@@ -114,6 +115,12 @@ class ConsensusError(MillionsError):
     """The servers that agree on who leads did not answer within the bounded wait."""
 
     code = "M440"
+
+
+class BackupError(MillionsError):
+    """A backup cannot be made, found or restored; what runs was not changed."""
+
+    code = "M470"
 
 
 class SdkError(MillionsError):

@@ -30,6 +30,8 @@ VERBS = {
     "move": "Move the database to another, larger server while everything goes on.",
     "switchover": "Let another member of the database lead, on purpose.",
     "scale": "Change how many servers a tier has, without failing a request.",
+    "backup": "Take a backup of the database now, and verify it.",
+    "restore": "Restore the database as it was at one moment, into a new stack.",
     "logs": "Show the logs of all units, oldest first.",
     "run": "Run a command inside the stack's environment: a migration, a script.",
     "sql": "Open psql on the stack's database, or run one statement.",

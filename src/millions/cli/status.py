@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from millions.cli import exits
+from millions.cli import exits, keeping
 from millions.cli.opened import running_state
 from millions.cli.running import Running, look, public_addresses
 
@@ -78,6 +78,9 @@ def _picture(state: StateFolder, running: Running) -> Group:
             )
         lines.append(table)
         lines += [Text(f"{unit.name}: {unit.why}") for unit in status.units if unit.why]
+        backups = keeping.words(state)
+        if backups:
+            lines.append(Text(f"backups: {backups}"))
         if status.problem:
             lines.append(Text(f"supervisor: {status.problem}", style="red"))
     return Group(*lines)

@@ -71,6 +71,8 @@ ALONE = ': >"$0"; exec "$@"'
 remembers of it is old; then become the server."""
 
 GROUP = "database"
+ARCHIVE_SLOT = "millions_backup"
+"""The archive of the tier `backup` reads from it, whoever leads."""
 
 
 class Database(Table):
@@ -315,6 +317,7 @@ def _cluster(context: Context, service: Service) -> patroni.Cluster:
             connections=database.connections,
             cores=database.cores,
         ),
+        slots=(ARCHIVE_SLOT,) if "backup" in context.tables else (),
     )
 
 

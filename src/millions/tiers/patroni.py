@@ -47,7 +47,10 @@ ASK_QUORUM = b"GET /read-only-quorum HTTP/1.1\r\nHost: millions\r\nConnection: c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What all members of one database have in common. `members` are their servers' numbers."""
+    """What all members of one database have in common. `members` are their servers' numbers.
+
+    `slots` are those that somebody else reads from; each member keeps them.
+    """
 
     scope: str
     members: Mapping[str, Address]
@@ -56,6 +59,7 @@ class Cluster:
     bin_folder: str
     copy_mib_s: int
     parameters: Mapping[str, str]
+    slots: tuple[str, ...] = ()
 
     def key(self, name: str) -> str:
         """Answer the full name of one of its keys in etcd."""
@@ -119,6 +123,7 @@ def agreed(cluster: Cluster) -> dict[str, Any]:
         "failsafe_mode": True,  # without etcd the primary goes on while it reaches all members
         "check_timeline": True,
         "maximum_lag_on_failover": 1_048_576,
+        "slots": {name: {"type": "physical"} for name in cluster.slots},
         "postgresql": {
             "use_pg_rewind": True,
             "use_slots": True,

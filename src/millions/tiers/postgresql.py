@@ -44,6 +44,7 @@ SLOW_STATEMENT_MS = 1_000
 
 FROM_THE_FIRST_DAY = {
     "wal_level": "logical",  # rung 11 moves buckets, rung 2 upgrades by logical replication
+    "summarize_wal": "on",  # incremental backups
     "wal_log_hints": "on",  # pg_rewind of a former primary
     "track_commit_timestamp": "on",  # conflicts of a move are told apart by time
     "max_wal_senders": "20",

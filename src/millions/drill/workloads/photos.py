@@ -68,7 +68,7 @@ class Photos:
             for other in self._random.sample(self._people, k=min(3, len(self._people))):
                 if other is not person:
                     path = f"/api/people/{other.handle}/follow"
-                    await person.user.do(person.change("follow", "PUT", path, safe=True))
+                    await person.user.do(person.change("follow", "PUT", path))
             await self._upload(person)
 
     async def run(self) -> None:
@@ -94,7 +94,7 @@ class Photos:
                 await self._login(person)
             elif kind == "like":
                 path = f"{self._chosen()}/like"
-                await person.user.do(person.change("like", "PUT", path, safe=True))
+                await person.user.do(person.change("like", "PUT", path))
             else:
                 path = {"feed": "/api/feed", "explore": "/api/explore"}.get(kind) or self._chosen()
                 await person.user.do(Deed(kind=kind, method="GET", path=path))
@@ -118,7 +118,6 @@ class Photos:
         deed = person.change("upload", "POST", "/api/photos")
         deed.body = _form(_picture(self._number), caption)
         deed.content_type = f"multipart/form-data; boundary={BOUNDARY}"
-        deed.idempotency = f"{person.handle}-{self._number}"
         deed.model, deed.key, deed.value = "add", f"photos of {person.handle}", caption
         answer = await person.user.do(deed)
         if answer is not None:
@@ -162,18 +161,20 @@ class _Person:
         self.user = user
         self.handle = handle
         self._token = ""
+        self._number = 0
 
     def enter(self, answer: Answer) -> None:
         """Keep the token of the session that an answer began."""
         self._token = orjson.loads(answer.body)["csrf_token"]
 
-    def change(self, kind: str, method: str, path: str, *, safe: bool = False) -> Deed:
-        """Make a deed that changes something, with the session's token."""
+    def change(self, kind: str, method: str, path: str) -> Deed:
+        """Make a deed that changes something, with the session's token and a key of its own."""
+        self._number += 1
         return Deed(
             kind=kind,
             method=method,
             path=path,
-            safe=safe,
+            idempotency=f"{self.handle}-{self._number}",
             headers=(f"x-csrf-token: {self._token}",),
         )
 

@@ -59,7 +59,7 @@ class Pure:
                     key=bank,
                     value=accounts,
                     body=orjson.dumps({"accounts": accounts}),
-                    safe=True,
+                    idempotency=f"{bank}-open",
                 )
             )
         await user.close()

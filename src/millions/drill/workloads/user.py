@@ -45,7 +45,6 @@ class Deed:
     level: str = "linear"
     model: str = ""
     idempotency: str = ""
-    safe: bool = False
     headers: tuple[str, ...] = ()
     found: Callable[[Answer], tuple[Any, int | None]] | None = None
     repeats: bool = True
@@ -53,7 +52,7 @@ class Deed:
     @property
     def repeatable(self) -> bool:
         """Whether asking again can do no harm."""
-        return self.safe or self.method in ("GET", "HEAD") or bool(self.idempotency)
+        return self.method in ("GET", "HEAD") or bool(self.idempotency)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -162,12 +162,13 @@ def as_released(opened: Opened, release: str) -> Opened:
 
 
 def _excluded(opened: Opened) -> tuple[str, ...]:
-    """What is left out of releases: what the stack file says, and the files of secrets."""
+    """What is left out of releases: what the stack file says, itself, and the files of secrets.
+
+    A release is the application: more servers or another port do not make another one.
+    """
     app = opened.stack.app
-    secrets = (
-        os.path.relpath(each.file, app.folder or ".") for each in app.secrets.values() if each.file
-    )
-    return (*app.exclude, *secrets)
+    own = [opened.file.name, *(each.file for each in app.secrets.values() if each.file)]
+    return (*app.exclude, *(os.path.relpath(each, app.folder or ".") for each in own))
 
 
 def _kept(state: StateFolder, release: str) -> Path:

@@ -1,7 +1,9 @@
 """Whether this process is alive, and whether it should be given requests.
 
-Ready means: every noun is open, the database answered within the last moment, and it is not
-draining. Asking costs a query a second at most, however many ask, and never blocks the event loop.
+Ready means: every noun is open, the database answered, and it is not draining. A database that is
+away for less than `db` holds its transactions makes nobody unready: its requests wait, and a
+balancer that found every server unready would refuse them instead. Asking costs a query a second
+at most, however many ask, and never blocks the event loop.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, Any
+
+from millions.sdk.retry import HOLD_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,12 +36,14 @@ class Health:
         ask: Callable[[], Awaitable[Any]],
         *,
         within_s: float = ANSWER_WITHIN_S,
+        patient_s: float = HOLD_S,
     ) -> None:
         self._within_s = within_s
+        self._patient_s = patient_s
         self._is_open = is_open
         self._ask = ask
-        self._asking: asyncio.Task[str] | None = None
-        self._asked_at_s = float("-inf")
+        self._asking: asyncio.Task[None] | None = None
+        self._asked_at_s = self._answered_at_s = float("-inf")
         self._because = "the database was not asked yet"
         self.starting = False
         self.draining = False
@@ -51,16 +57,22 @@ class Health:
         if time.monotonic() - self._asked_at_s > FRESH_S:
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._asked(), name="millions readiness")
-            self._because = await asyncio.shield(self._asking)
-        return self._because
+            if not self._is_held():
+                await asyncio.shield(self._asking)
+        return "" if self._is_held() else self._because
 
-    async def _asked(self) -> str:
+    def _is_held(self) -> bool:
+        """Whether the database answered so lately that transactions wait for it."""
+        return time.monotonic() - self._answered_at_s < self._patient_s
+
+    async def _asked(self) -> None:
         try:
             async with asyncio.timeout(self._within_s):
                 await self._ask()
         except Exception as error:  # noqa: BLE001  # it is the answer
             because = f"the database does not answer: {str(error) or type(error).__name__}"
-            return because.replace("\n", " ")
+            self._because = because.replace("\n", " ")
+        else:
+            self._answered_at_s = time.monotonic()
         finally:
             self._asked_at_s = time.monotonic()
-        return ""

@@ -3,6 +3,7 @@
 import asyncio
 
 from millions.sdk.health import Health
+from millions.testing import eventually
 
 
 class Database:
@@ -58,6 +59,26 @@ async def test_a_silent_database_does_not_hold_the_probe_for_long() -> None:
     async with asyncio.timeout(2):
         health = Health(lambda: True, database.ask, within_s=0.05)
         assert "does not answer" in await health.ready()
+
+
+async def test_a_database_that_is_away_for_a_moment_makes_nobody_unready() -> None:
+    database = Database()
+    health = Health(lambda: True, database.ask, within_s=0.02, patient_s=0.4)
+    assert await health.ready() == ""
+    database.silent = True
+    health._asked_at_s = float("-inf")
+    async with asyncio.timeout(0.3):
+        assert await health.ready() == "", "a probe waited for a database that is away"
+    await eventually(lambda: database.asked == 2, within_s=2)
+
+    async def unready() -> bool:
+        health._asked_at_s = float("-inf")
+        return "does not answer" in await health.ready()
+
+    assert await eventually(unready, within_s=5)
+    database.silent = False
+    health._asked_at_s = float("-inf")
+    assert await health.ready() == ""
 
 
 async def test_a_draining_process_is_not_ready_whatever_the_database_says() -> None:

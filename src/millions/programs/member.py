@@ -10,6 +10,7 @@ only the one member that has the newest data may begin; the others are copied fr
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from millions.errors import ConsensusError, DataRefusedError
 from millions.model import Address
+from millions.programs import mending
 from millions.runtime import etcd
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def main(folder: Path) -> None:
     member = read(folder / "member.json")
     tidy(member)
     wait(member)
+    mending.begin(_place(folder / "patroni.yml"))
     sys.argv = ["patroni", str(folder / "patroni.yml")]
     import_module("patroni.__main__").main()
 
@@ -98,6 +101,18 @@ def read(path: Path) -> Member:
         programs=said["programs"],
         folders={name: Path(each) for name, each in said["folders"].items()},
         agreed=said["agreed"],
+    )
+
+
+def _place(path: Path) -> mending.Place:
+    """Where Patroni will answer; the password is in the environment until Patroni takes it out."""
+    listens = json.loads(path.read_text(encoding="utf-8"))["restapi"]["listen"]
+    host, _, port = str(listens).rpartition(":")
+    return mending.Place(
+        host=host,
+        port=int(port),
+        user=os.environ["PATRONI_RESTAPI_USERNAME"],
+        password=os.environ["PATRONI_RESTAPI_PASSWORD"],
     )
 
 

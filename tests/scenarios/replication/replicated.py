@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MILLIONS = str(Path(sys.executable).parent / "millions")
 DONE_WITHIN_S = 110.0
+SEGMENT_MIB = 16
 READY_WITHIN_S = 60.0
 STACK = """\
 rung = 1
@@ -175,6 +176,17 @@ class Replicated:
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             found = connection.execute(statement.encode())
             return found.fetchall() if found.description else []
+
+    def write_ahead(self, *, mib: int) -> None:
+        """Let the primary write so much WAL, and forget what it need not keep."""
+        password = (self.state.secrets / "database-admin").read_text().strip()
+        place = self.conninfo.replace("user=app", "user=millions_admin").rpartition(" password=")[0]
+        options = f"{place} password={password} target_session_attrs=read-write connect_timeout=2"
+        with psycopg.connect(options, autocommit=True) as connection:
+            for _segment in range(mib // SEGMENT_MIB):
+                connection.execute("SELECT pg_logical_emit_message(false, 'test', 'full')")
+                connection.execute("SELECT pg_switch_wal()")
+            connection.execute("CHECKPOINT")
 
     def faults(self, writer: Writer) -> list[str]:
         """What is wrong with what the writer wrote: on the primary now."""

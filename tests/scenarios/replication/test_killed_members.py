@@ -114,6 +114,25 @@ async def test_a_replica_whose_data_is_erased_is_made_anew(stack: Replicated) ->
     assert stack.asked(replica, "/quorum") == 200
 
 
+async def test_a_replica_that_missed_too_much_is_made_anew(stack: Replicated) -> None:
+    await stack.settled()
+    replica = stack.replicas()[0]
+    everybody = [stack.identity(replica), stack.server(replica)]
+    for pid in processes.descendants(everybody[1].pid):
+        found = processes.identify(pid)
+        everybody += [found] if found is not None else []
+    for each in everybody:
+        stack.signal(each, signal.SIGSTOP)
+    try:
+        stack.write_ahead(mib=1_400)  # more than what is kept for a replica that is away
+    finally:
+        for each in everybody:
+            processes.send(each, signal.SIGCONT)
+    await eventually(lambda: stack.asked(replica, "/quorum") != 200, within_s=20)
+    await eventually(lambda: stack.asked(replica, "/quorum") == 200, within_s=90)
+    await stack.settled()
+
+
 async def test_switchover_lets_another_member_lead_and_loses_nothing(stack: Replicated) -> None:
     await stack.settled()
     former = stack.leader()

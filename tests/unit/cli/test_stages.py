@@ -1,0 +1,91 @@
+"""The steps between a database that is alone and one with members, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from millions.cli import members, stages
+from millions.model import Address, Lease, Unit
+from millions.runtime.desired import Desired
+
+LEASE = Lease(
+    servers=(Address(host="127.1.9.1", port=2379),),
+    key="leader",
+    holder="x",
+    ca="ca",
+    certificate="certificate",
+    key_file="key",
+)
+
+
+def unit(name: str, *, needs: tuple[str, ...] = (), lease: Lease | None = None) -> Unit:
+    group = name.partition(".")[0]
+    least = 2 if lease or group == "consensus" else 1
+    return Unit(
+        name=name,
+        tier=group,
+        command=("member" if lease else "alone",),
+        group=group,
+        group_least=least,
+        needs=needs,
+        lease=lease,
+    )
+
+
+WEB = unit("web.1", needs=("database",))
+ALONE = unit("database.1")
+MEMBERS = tuple(unit(f"database.{n}", needs=("consensus",), lease=LEASE) for n in (1, 2, 3))
+CONSENSUS = tuple(unit(f"consensus.{n}") for n in (1, 2, 3))
+
+
+def desired(*units: Unit) -> Desired:
+    return Desired(generation=1, units=units)
+
+
+def names(units: tuple[Unit, ...]) -> list[str]:
+    return [each.name for each in units]
+
+
+def test_a_first_start_has_no_step_before_it() -> None:
+    assert stages.before(None, desired(WEB, *MEMBERS, *CONSENSUS)) == ()
+
+
+def test_a_change_of_something_else_has_no_step_before_it() -> None:
+    former = desired(WEB, *MEMBERS, *CONSENSUS)
+    wanted = desired(dataclasses.replace(WEB, release="r2"), *MEMBERS, *CONSENSUS)
+    assert stages.before(former, wanted) == ()
+    assert stages.before(desired(WEB, ALONE), desired(WEB, ALONE)) == ()
+
+
+def test_who_was_alone_leads_before_others_join() -> None:
+    former, wanted = desired(WEB, ALONE), desired(WEB, *MEMBERS, *CONSENSUS)
+    (step,) = stages.before(former, wanted)
+    assert sorted(names(step)) == [*names(CONSENSUS), "database.1", "web.1"]
+    first = next(each for each in step if each.name == "database.1")
+    assert (first.revision, first.group_least) == (MEMBERS[0].revision, 1)
+
+
+def test_members_that_go_leave_before_the_one_that_stays_is_restarted() -> None:
+    former, wanted = desired(WEB, *MEMBERS, *CONSENSUS), desired(WEB, ALONE)
+    (step,) = stages.before(former, wanted)
+    assert names(step) == ["web.1", "database.1", *names(CONSENSUS)]
+    stays = next(each for each in step if each.name == "database.1")
+    assert (stays.revision, stays.group_least) == (MEMBERS[0].revision, 1)
+
+
+def test_a_replica_that_goes_leaves_before_the_others_are_told() -> None:
+    former = desired(WEB, *MEMBERS, *CONSENSUS)
+    (step,) = stages.before(former, desired(WEB, *MEMBERS[:2], *CONSENSUS))
+    assert names(step) == ["web.1", "database.1", "database.2", *names(CONSENSUS)]
+
+
+def test_only_a_streaming_member_of_the_quorum_is_complete() -> None:
+    text = (
+        '{"members": [{"name": "a", "role": "leader", "state": "running"},'
+        '{"name": "b", "role": "quorum_standby", "state": "streaming"},'
+        '{"name": "c", "role": "quorum_standby", "state": "starting"},'
+        '{"name": "d", "role": "replica", "state": "streaming"}]}'
+    )
+    found = members.parse(text)
+    assert members.leader(found) == "a"
+    assert [each.name for each in found if each.complete] == ["b"]

@@ -1,0 +1,71 @@
+"""Who begins when the consensus knows nothing; which replica follows nobody any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from millions.programs import mending
+from millions.programs.member import Control, founder
+from millions.programs.mending import LOOK_S, STUCK_S, Stand
+
+OLD, NEW = 4, 5
+PRIMARY_OLD = Control(timeline=OLD, primary=True)
+PRIMARY_NEW = Control(timeline=NEW, primary=True)
+REPLICA_OLD = Control(timeline=OLD, primary=False)
+REPLICA_NEW = Control(timeline=NEW, primary=False)
+
+
+@pytest.mark.parametrize(
+    ("found", "first"),
+    [
+        pytest.param({}, "1", id="nobody has data: who is configured"),
+        pytest.param({"2": REPLICA_OLD}, "2", id="the only one"),
+        pytest.param({"1": PRIMARY_OLD, "2": REPLICA_OLD}, "1", id="the primary"),
+        pytest.param({"1": PRIMARY_OLD, "2": PRIMARY_NEW}, "2", id="the later timeline"),
+        pytest.param({"1": PRIMARY_OLD, "2": REPLICA_NEW}, "2", id="a replica of a later one"),
+        pytest.param({"1": PRIMARY_NEW, "2": PRIMARY_NEW}, "", id="two of one timeline: nobody"),
+        pytest.param({"2": REPLICA_NEW, "3": REPLICA_NEW}, "", id="two replicas: nobody"),
+    ],
+)
+def test_the_newest_data_begins_or_nobody(found: dict[str, Control], first: str) -> None:
+    assert founder("1", found) == first
+
+
+CLUSTER = {"members": [{"role": "leader", "state": "running"}]}
+STILL = {"role": "replica", "state": "running", "xlog": {"replayed_location": 7}}
+
+
+def looks(
+    member: dict[str, Any], cluster: dict[str, Any], count: int, *, moves: bool = False
+) -> Stand:
+    stand = Stand()
+    for number in range(count):
+        xlog = {"replayed_location": number if moves else 7}
+        stand = mending.after(stand, {**member, "xlog": xlog}, cluster)
+    return stand
+
+
+ENOUGH = int(STUCK_S / LOOK_S) + 1
+
+
+def test_a_replica_that_stands_still_beside_a_primary_is_stuck_after_a_while() -> None:
+    assert looks(STILL, CLUSTER, ENOUGH - 1).still_s < STUCK_S
+    assert looks(STILL, CLUSTER, ENOUGH).still_s >= STUCK_S
+
+
+@pytest.mark.parametrize(
+    ("member", "cluster", "moves"),
+    [
+        pytest.param(STILL | {"replication_state": "streaming"}, CLUSTER, False, id="it follows"),
+        pytest.param(STILL | {"role": "primary"}, CLUSTER, False, id="it leads"),
+        pytest.param(STILL | {"state": "starting"}, CLUSTER, False, id="it starts"),
+        pytest.param(STILL, {"members": []}, False, id="nobody leads"),
+        pytest.param(STILL, CLUSTER, True, id="it catches up"),
+    ],
+)
+def test_a_replica_is_never_made_anew_while(
+    member: dict[str, Any], cluster: dict[str, Any], *, moves: bool
+) -> None:
+    assert looks(member, cluster, 3 * ENOUGH, moves=moves).still_s == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import secrets
@@ -50,10 +51,12 @@ class Ledger:
 
     root: Path
     port: int = field(default_factory=free_port)
+    more: str = ""
+    """Tables of the stack file beside those that every ledger has."""
 
     def make(self) -> None:
         self.folder.mkdir(parents=True)
-        self.file.write_text(STACK.format(port=self.port))
+        self.file.write_text(STACK.format(port=self.port) + self.more)
         shutil.copy(Path(__file__).with_name("ledger_app.py"), self.folder)
 
     @property
@@ -66,8 +69,8 @@ class Ledger:
 
     @property
     def state(self) -> StateFolder:
-        (found,) = (self.root / "home").glob("ledger-*")
-        return open_folder(found)
+        digest = hashlib.sha256(str(self.file).encode()).hexdigest()[:8]
+        return open_folder(self.root / "home" / f"ledger-{digest}")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -110,8 +113,6 @@ class Ledger:
 
     def step(self) -> str | None:
         """The step at which a move stands; None while there is none."""
-        if not (self.root / "home").is_dir():
-            return None
         found = record.read(self.state)
         return found.step.value if found else None
 

@@ -16,9 +16,11 @@ from millions.testing.fixtures import (
     millions_templates,
 )
 from millions.testing.postgres import EmbeddedPostgres
+from millions.testing.streaming import StreamingPostgres
 
 __all__ = [
     "EmbeddedPostgres",
+    "StreamingPostgres",
     "directory_for",
     "eventually",
     "millions_directory",

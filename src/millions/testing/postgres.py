@@ -168,35 +168,6 @@ class EmbeddedPostgres:
             raise MachineError(cannot=f"run {statement[:80]!r}", because=done.stderr.strip())
         return done.stdout.strip()
 
-    def copy_of(self, other: EmbeddedPostgres) -> None:
-        """Make the data folder a copy of a running server's, which follows it when started."""
-        self.password = other.password
-        self.folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self.data, ignore_errors=True)
-        self._write_password()
-        self._passfile()
-        done = subprocess.run(
-            [
-                *(str(binaries() / "pg_basebackup"), "-D", str(self.data), "-R", "-X", "stream"),
-                *("-c", "fast", "--no-sync", "-d", self.source(other)),
-            ],
-            env={"PATH": os.environ.get("PATH", "")},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            **self._identity(),
-        )
-        if done.returncode:
-            raise MachineError(cannot=f"copy {other.data}", because=done.stderr.strip())
-
-    def source(self, other: EmbeddedPostgres) -> str:
-        """Answer how this server connects to `other` to follow it."""
-        return (
-            f"host={HOST} port={other.port} user=app passfile={self.folder / 'passfile'} "
-            f"application_name={self.folder.name}"
-        )
-
     def _passfile(self) -> Path:
         path = self.folder / "passfile"
         if not path.exists():

@@ -6,15 +6,22 @@ It decides nothing: who becomes primary, and when, is the test's to say. Its met
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from millions.directory import DatabasePlace, Endpoint, Shard
 from millions.errors import MachineError
-from millions.testing.postgres import HOST, EmbeddedPostgres
+from millions.testing.postgres import HOST, EmbeddedPostgres, binaries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WITHIN_S = 30.0
 NAMES = ("one", "two", "three", "four", "five")
@@ -33,22 +40,117 @@ SETTINGS = {
 
 
 @dataclass(slots=True)
+class Member(EmbeddedPostgres):
+    """One server, primary or standby, which may be harmed."""
+
+    settings: dict[str, str] = field(default_factory=lambda: dict(SETTINGS))
+    frozen: list[int] = field(default_factory=list[int])
+    """The processes that `freeze` stopped."""
+
+    def copy_of(self, other: Member) -> None:
+        """Make the data folder a copy of a running server's, which follows it when started."""
+        self.password = other.password
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.data, ignore_errors=True)
+        self._write_password()
+        self._passfile()
+        done = subprocess.run(
+            [
+                *(str(binaries() / "pg_basebackup"), "-D", str(self.data), "-R", "-X", "stream"),
+                *("-c", "fast", "--no-sync", "-d", self._source(other)),
+            ],
+            env={"PATH": os.environ.get("PATH", "")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            **self._identity(),
+        )
+        if done.returncode:
+            raise MachineError(cannot=f"copy {other.data}", because=done.stderr.strip())
+
+    def follow(self, other: Member) -> None:
+        """Have a running standby follow `other`."""
+        self.sql(f"ALTER SYSTEM SET primary_conninfo = '{self._source(other)}'")
+        self.sql("SELECT pg_reload_conf()")
+
+    def follows(self, other: Member) -> bool:
+        """Whether this is a standby that receives what `other` writes now."""
+        if self.process is None or self.process.poll() is not None:
+            return False
+        receives = "SELECT sender_port FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+        timeline = "SELECT received_tli FROM pg_stat_wal_receiver"
+        name = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+        try:
+            same = int(self.sql(timeline) or 0) == int(other.sql(name), 16)
+            return same and self.sql(receives) == str(other.port)
+        except MachineError:
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL the server with all its processes, as a power cut would."""
+        process = self.process
+        if process is None:
+            return
+        self.freeze()
+        for pid in reversed(self.frozen):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        family, self.frozen, self.process = self.frozen, [], None
+        process.wait(WITHIN_S)
+        _until(lambda: not any(_runs(pid) for pid in family), "the killed server is gone")
+
+    def freeze(self) -> None:
+        """Stop all processes where they are; connections stay open, unanswered."""
+        assert self.process is not None  # noqa: S101  # a test's mistake
+        pid = self.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        self.frozen = [pid, *_children(pid)]
+        for each in self.frozen:
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        for each in reversed(self.frozen):
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
+        self.frozen = []
+
+    def pause(self) -> None:
+        """Have a standby receive, but show nothing new."""
+        self.sql("SELECT pg_wal_replay_pause()")
+        state = "SELECT pg_get_wal_replay_pause_state()"
+        _until(lambda: self.sql(state) == "paused", "replay is paused")
+
+    def resume(self) -> None:
+        """Have a paused standby show what it received."""
+        self.sql("SELECT pg_wal_replay_resume()")
+
+    def _source(self, other: Member) -> str:
+        return (
+            f"host={HOST} port={other.port} user=app passfile={self.folder / 'passfile'} "
+            f"application_name={self.folder.name}"
+        )
+
+
+@dataclass(slots=True)
 class StreamingPostgres:
     """Servers below `folder`, the first of which is the primary at the start."""
 
     folder: Path
     standbys: int = 2
-    members: list[EmbeddedPostgres] = field(default_factory=list[EmbeddedPostgres])
-    primary: EmbeddedPostgres = field(init=False)
-    _frozen: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    members: list[Member] = field(default_factory=list[Member])
+    primary: Member = field(init=False)
 
     def start(self) -> StreamingPostgres:
         """Start the primary, copy it, start the copies, wait until they stream."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o711)
         for name in NAMES[: self.standbys + 1]:
-            self.members.append(EmbeddedPostgres(self.folder / name, settings=dict(SETTINGS)))
-        self.primary = self.members[0].start()
+            self.members.append(Member(self.folder / name))
+        self.primary = self.members[0]
+        self.primary.start()
         for member in self.members[1:]:
             member.copy_of(self.primary)
             member.start()
@@ -72,12 +174,12 @@ class StreamingPostgres:
             password_file=str(self.members[0].password_file),
         )
 
-    def replicas(self) -> list[EmbeddedPostgres]:
+    def replicas(self) -> list[Member]:
         """Answer the members that run, and answer, and are not the primary."""
         return [
             each
             for each in self.members
-            if each is not self.primary and each.process and each.process.pid not in self._frozen
+            if each is not self.primary and each.process and not each.frozen
         ]
 
     def create_database(self, name: str) -> DatabasePlace:
@@ -86,7 +188,7 @@ class StreamingPostgres:
         self.wait_replayed()
         return self.place(name)
 
-    def promote(self, member: EmbeddedPostgres) -> None:
+    def promote(self, member: Member) -> None:
         """Make `member` the primary; the former one is left as it is."""
         member.sql("SELECT pg_promote(true, 20)")
         self.primary = member
@@ -98,7 +200,7 @@ class StreamingPostgres:
         shown = "SHOW synchronous_standby_names"
         _until(lambda: self.primary.sql(shown) == names, "the setting is read")
 
-    def fail_over(self) -> EmbeddedPostgres:
+    def fail_over(self) -> Member:
         """Promote the standby that has received most; have the others follow. Answer it."""
         received = "SELECT pg_last_wal_receive_lsn() - '0/0'"
         standbys = [
@@ -108,95 +210,30 @@ class StreamingPostgres:
         self.promote(best)
         for member in self.replicas():
             if member.sql("SELECT pg_is_in_recovery()") == "t":
-                self.follow(member)
+                member.follow(self.primary)
         return best
 
-    def follow(self, member: EmbeddedPostgres) -> None:
-        """Have a running standby follow the present primary."""
-        source = member.source(self.primary)
-        member.sql(f"ALTER SYSTEM SET primary_conninfo = '{source}'")
-        member.sql("SELECT pg_reload_conf()")
-
-    def rejoin(self, member: EmbeddedPostgres) -> None:
+    def rejoin(self, member: Member) -> None:
         """Make a member anew as a standby of the present primary, at its former port."""
-        if member.process is not None:
-            self.kill(member)
+        member.kill()
         member.copy_of(self.primary)
         member.start()
 
     def restore(self) -> None:
         """Bring every member back as a standby of the primary, whatever a test left."""
         for member in self.members:
-            self.thaw(member)
+            member.thaw()
         if self.primary.process is None:
             self.primary.start()
         self.synchronous("")
         for member in self.members:
             if member is self.primary:
                 continue
-            if self._streams(member):
-                self.resume(member)
+            if member.follows(self.primary):
+                member.resume()
             else:
                 self.rejoin(member)
         self.wait_streaming()
-
-    def _streams(self, member: EmbeddedPostgres) -> bool:
-        """Whether a member follows the present primary."""
-        if member.process is None or member.process.poll() is not None:
-            return False
-        try:
-            port = member.sql(
-                "SELECT sender_port FROM pg_stat_wal_receiver WHERE status = 'streaming'"
-            )
-            timeline = "SELECT received_tli FROM pg_stat_wal_receiver"
-            name = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
-            same = int(member.sql(timeline) or 0) == int(self.primary.sql(name), 16)
-        except MachineError:
-            return False
-        return same and port == str(self.primary.port)
-
-    def kill(self, member: EmbeddedPostgres) -> None:
-        """SIGKILL a member with all its processes, as a power cut would."""
-        process = member.process
-        if process is None:
-            return
-        family = self.freeze(member)
-        for pid in reversed(family):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._frozen.pop(process.pid, None)
-        member.process = None
-        process.wait(WITHIN_S)
-        _until(lambda: not any(_runs(pid) for pid in family), "the killed server is gone")
-
-    def freeze(self, member: EmbeddedPostgres) -> list[int]:
-        """Stop all processes of a member where they are; connections stay open, unanswered."""
-        assert member.process is not None  # noqa: S101  # a test's mistake
-        pid = member.process.pid
-        os.kill(pid, signal.SIGSTOP)
-        family = [pid, *_children(pid)]
-        for each in family:
-            with suppress(ProcessLookupError):
-                os.kill(each, signal.SIGSTOP)
-        self._frozen[pid] = family
-        return family
-
-    def thaw(self, member: EmbeddedPostgres) -> None:
-        """Let a frozen member go on."""
-        pid = member.process.pid if member.process is not None else 0
-        for each in reversed(self._frozen.pop(pid, [])):
-            with suppress(ProcessLookupError):
-                os.kill(each, signal.SIGCONT)
-
-    def pause(self, member: EmbeddedPostgres) -> None:
-        """Have a standby receive, but show nothing new."""
-        member.sql("SELECT pg_wal_replay_pause()")
-        state = "SELECT pg_get_wal_replay_pause_state()"
-        _until(lambda: member.sql(state) == "paused", "replay is paused")
-
-    def resume(self, member: EmbeddedPostgres) -> None:
-        """Have a paused standby show what it received."""
-        member.sql("SELECT pg_wal_replay_resume()")
 
     def wait_streaming(self) -> None:
         """Wait until every running standby streams from the primary."""
@@ -204,22 +241,22 @@ class StreamingPostgres:
         count = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
         _until(lambda: int(self.primary.sql(count)) >= wanted, "the standbys stream")
 
-    def wait_replayed(self) -> None:
-        """Wait until every running standby shows what the primary has now."""
-        for member in self.replicas():
-            self.wait_shown(member)
-
-    def wait_shown(self, member: EmbeddedPostgres) -> None:
-        """Wait until one standby shows what the primary has now."""
+    def wait_replayed(self, *members: Member) -> None:
+        """Wait until `members` (every running standby) show what the primary has now."""
         position = self.primary.sql("SELECT pg_current_wal_flush_lsn()")
         reached = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
-        _until(lambda: member.sql(reached) == "t", "the standby caught up")
+        for member in members or self.replicas():
+            _until(partial(_says, member, reached), "the standby caught up")
 
     def remove(self) -> None:
         """Kill every member and erase the folder."""
         for member in self.members:
-            self.kill(member)
+            member.kill()
             member.remove()
+
+
+def _says(member: Member, question: str) -> bool:
+    return member.sql(question) == "t"
 
 
 def _children(pid: int) -> list[int]:
@@ -235,11 +272,11 @@ def _runs(pid: int) -> bool:
     return state != "Z"
 
 
-def _until(check: object, what: str) -> None:
+def _until(check: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + WITHIN_S
     while time.monotonic() < deadline:
         with suppress(MachineError):
-            if callable(check) and check():
+            if check():
                 return
         time.sleep(0.02)
     raise MachineError(cannot="go on with the test", because=f"not in time: {what}")

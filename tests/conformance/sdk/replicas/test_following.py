@@ -28,7 +28,7 @@ def only(directory, endpoint=None):
 
 
 async def failed_over(servers):
-    await asyncio.to_thread(servers.kill, servers.primary)
+    await asyncio.to_thread(servers.primary.kill)
     await asyncio.to_thread(servers.fail_over)
 
 
@@ -59,7 +59,7 @@ async def test_a_raw_pool_that_somebody_keeps_follows_the_primary(db, servers):
 
 async def test_a_listener_ends_with_its_primary_and_the_next_one_is_on_the_new(db, servers):
     heard = await db.listener()
-    await asyncio.to_thread(servers.freeze, servers.primary)
+    await asyncio.to_thread(servers.primary.freeze)
     await asyncio.to_thread(servers.fail_over)
     await eventually(heard.is_closed, saying="the listener of the former primary is cut")
     listener = await db.listener()
@@ -88,7 +88,7 @@ async def test_tasks_go_on_after_a_failover(opened, servers):
 async def test_what_the_cache_loads_for_everybody_comes_from_the_primary(opened, servers):
     await settled(opened.db)
     for member in servers.replicas():
-        await asyncio.to_thread(servers.pause, member)
+        await asyncio.to_thread(member.pause)
     owner = uuid7()
 
     async def load():
@@ -104,7 +104,7 @@ async def test_what_the_cache_loads_for_everybody_comes_from_the_primary(opened,
 async def test_who_was_shown_a_cached_value_is_shown_nothing_older(opened, servers, loaded_by):
     await settled(opened.db)
     for member in servers.replicas():
-        await asyncio.to_thread(servers.pause, member)
+        await asyncio.to_thread(member.pause)
     owner = uuid7()
     await write(opened.db, owner)
 
@@ -124,7 +124,7 @@ async def test_who_was_shown_a_cached_value_is_shown_nothing_older(opened, serve
 async def test_a_cached_function_shows_nothing_older_later(opened, servers):
     await settled(opened.db)
     for member in servers.replicas():
-        await asyncio.to_thread(servers.pause, member)
+        await asyncio.to_thread(member.pause)
     owner = uuid7()
     await write(opened.db, owner)
 
@@ -137,6 +137,13 @@ async def test_a_cached_function_shows_nothing_older_later(opened, servers):
     with request_of(Seen()):
         assert await notes("all") == 1
         assert await count(opened.db, owner) == 1
+
+
+async def nobody_left(servers):
+    """Whether no replica has a connection of this process, but for those of the test."""
+    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'test [0-9]+( watch)?$'"
+    counts = [int(await asyncio.to_thread(each.sql, ours)) for each in servers.replicas()]
+    return not any(counts)
 
 
 async def test_replicas_come_and_go_while_writers_write(directory, servers):
@@ -152,19 +159,17 @@ async def test_replicas_come_and_go_while_writers_write(directory, servers):
 
     async def read_on():
         while not stop:
-            with request_of(Seen()):
-                await port(db, owner)
+            await on_a_replica()
+
+    async def on_a_replica():
+        with request_of(Seen()):
+            return await port(db, owner) != servers.primary.port
 
     going = [asyncio.ensure_future(work()) for work in (write_on, write_on, read_on, read_on)]
     await eventually(lambda: written > 20)
     assert db._home.topology is None
     await db.follow(directory)
     await settled(db)
-
-    async def on_a_replica():
-        with request_of(Seen()):
-            return await port(db, owner) != servers.primary.port
-
     await eventually(on_a_replica)
     await db.follow(only(directory))
     before = written
@@ -174,15 +179,7 @@ async def test_replicas_come_and_go_while_writers_write(directory, servers):
     stop = True
     await asyncio.gather(*going)
     assert await count(db, owner) == written
-    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'test [0-9]+( watch)?$'"
-
-    async def nobody_left():
-        for member in servers.replicas():
-            if int(await asyncio.to_thread(member.sql, ours)):
-                return False
-        return True
-
-    await eventually(nobody_left, saying="no connection to a replica that left")
+    await eventually(lambda: nobody_left(servers), saying="no connection to those that left")
     await db.close()
 
 

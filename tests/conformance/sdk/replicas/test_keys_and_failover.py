@@ -64,7 +64,7 @@ async def test_each_key_has_one_effect_across_a_failover(site, servers, harm):
 
     clients = [asyncio.ensure_future(client(number)) for number in range(CLIENTS)]
     await eventually(lambda: len(done) > 40)
-    await asyncio.to_thread(getattr(servers, harm), servers.primary)
+    await asyncio.to_thread(getattr(servers.primary, harm))
     await asyncio.to_thread(servers.fail_over)
     before = len(done)
     await eventually(lambda: len(done) > before + 40, within_s=40)
@@ -84,7 +84,7 @@ async def test_a_commit_that_nobody_answered_is_settled_by_the_keys_row(site, se
 
     await eventually(committing)
     await asyncio.to_thread(servers.wait_replayed)
-    await asyncio.to_thread(servers.kill, servers.primary)
+    await asyncio.to_thread(servers.primary.kill)
     await asyncio.to_thread(servers.fail_over)
     assert (await first).status_code == 201
     assert (await site.post("/", content="once", headers=headers)).status_code == 201

@@ -19,7 +19,7 @@ from millions.testing import eventually
 
 async def paused(servers, *members):
     for member in members or servers.replicas():
-        await asyncio.to_thread(servers.pause, member)
+        await asyncio.to_thread(member.pause)
 
 
 async def test_requests_read_from_both_replicas(db, servers):
@@ -63,7 +63,7 @@ async def test_what_was_seen_on_one_replica_is_not_unseen_on_another(db, servers
     await paused(servers, behind)
     owner = uuid7()
     await write(db, owner)
-    await asyncio.to_thread(servers.wait_shown, ahead)
+    await asyncio.to_thread(servers.wait_replayed, ahead)
     with request_of(Seen()):
         found = [await count(db, owner) for _ in range(12)]
     assert 1 in found
@@ -102,7 +102,7 @@ async def test_a_replica_that_caught_up_is_read_from_again(db, servers):
         await write(db, owner)
         assert await port(db, owner) == servers.primary.port
         for member in servers.replicas():
-            await asyncio.to_thread(servers.resume, member)
+            await asyncio.to_thread(member.resume)
 
         async def on_a_replica():
             return await port(db, owner) != servers.primary.port

@@ -69,7 +69,7 @@ async def site(directory, tmp_path, monkeypatch):
 async def test_a_user_reads_what_they_wrote_in_the_request_before(site, servers):
     await settled(nouns.db)
     for member in servers.replicas():
-        await asyncio.to_thread(servers.pause, member)
+        await asyncio.to_thread(member.pause)
     async with site.user() as user:
         before = int((await user.get("/")).text.split()[0])
         await user.post("/")
@@ -81,7 +81,7 @@ async def test_a_user_reads_what_they_wrote_in_the_request_before(site, servers)
 async def test_a_client_with_a_token_and_no_cookies_reads_what_it_wrote(site, servers):
     await settled(nouns.db)
     for member in servers.replicas():
-        await asyncio.to_thread(servers.pause, member)
+        await asyncio.to_thread(member.pause)
     token = {"authorization": "Bearer 1"}
     async with site.user() as user:
         await user.post("/", headers=token)

@@ -85,7 +85,7 @@ class Writers:
 async def test_a_failover_under_writers_loses_no_acknowledged_write(db, servers, harm):
     await asyncio.to_thread(servers.synchronous)
     async with Writers(db) as writers:
-        await asyncio.to_thread(getattr(servers, harm), servers.primary)
+        await asyncio.to_thread(getattr(servers.primary, harm))
         await asyncio.to_thread(servers.fail_over)
         await writers.go_on_writing()
     await writers.check()
@@ -121,7 +121,7 @@ async def test_what_waits_on_a_frozen_primary_fails_when_another_one_is_found(db
         return int(await asyncio.to_thread(servers.primary.sql, sleeping)) == 3
 
     await eventually(all_sleep)
-    await asyncio.to_thread(servers.freeze, servers.primary)
+    await asyncio.to_thread(servers.primary.freeze)
     await asyncio.to_thread(servers.fail_over)
     done, late = await asyncio.wait(waiting, timeout=FOUND_WITHIN_S)
     assert not late
@@ -140,7 +140,7 @@ async def test_a_commit_under_way_on_a_frozen_primary_is_unknown(db, servers):
         return int(await asyncio.to_thread(servers.primary.sql, waits))
 
     await eventually(committing)
-    await asyncio.to_thread(servers.freeze, servers.primary)
+    await asyncio.to_thread(servers.primary.freeze)
     await asyncio.to_thread(servers.fail_over)
     with pytest.raises(CommitUnknownError):
         await asyncio.wait_for(writing, FOUND_WITHIN_S)
@@ -182,7 +182,7 @@ async def test_the_directory_may_be_wrong_about_who_is_the_primary(directory, db
 async def test_without_any_primary_a_block_says_so_in_time(directory, servers):
     db = Database(hold_s=0.5)
     await db.open(directory)
-    await asyncio.to_thread(servers.kill, servers.primary)
+    await asyncio.to_thread(servers.primary.kill)
     began_s = time.monotonic()
     with pytest.raises(UnavailableError, match="begin a transaction on s0"):
         await write(db, uuid7())
@@ -191,7 +191,7 @@ async def test_without_any_primary_a_block_says_so_in_time(directory, servers):
 
 
 async def test_reads_go_on_without_a_primary(db, servers):
-    await asyncio.to_thread(servers.kill, servers.primary)
+    await asyncio.to_thread(servers.primary.kill)
     with request_of(Seen()):
         for _ in range(10):
             await count(db, uuid7())
@@ -203,7 +203,7 @@ async def test_reads_go_on_without_replicas(db, servers):
         await write(db, owner)
         for member in list(servers.replicas()):
             assert await count(db, owner) == 1
-            await asyncio.to_thread(servers.kill, member)
+            await asyncio.to_thread(member.kill)
             for _ in range(6):
                 assert await count(db, owner) == 1
         assert await port(db, owner) == servers.primary.port
@@ -213,7 +213,7 @@ async def test_a_frozen_replica_is_left_alone_after_a_moment(db, servers):
     frozen = servers.replicas()[0]
     with request_of(Seen()):
         await port(db, uuid7())
-        await asyncio.to_thread(servers.freeze, frozen)
+        await asyncio.to_thread(frozen.freeze)
         await eventually(
             lambda: len(db._home.topology._replicas) == 1, within_s=5, saying="it is left alone"
         )
@@ -223,7 +223,7 @@ async def test_a_frozen_replica_is_left_alone_after_a_moment(db, servers):
 async def test_a_read_that_begins_on_a_frozen_replica_goes_elsewhere(db, servers):
     with request_of(Seen()):
         await asyncio.gather(*(port(db, uuid7()) for _ in range(10)))  # connections are open
-        await asyncio.to_thread(servers.freeze, servers.replicas()[0])
+        await asyncio.to_thread(servers.replicas()[0].freeze)
         began_s = time.monotonic()
         await asyncio.gather(*(port(db, uuid7()) for _ in range(10)))
     assert time.monotonic() - began_s < 3
@@ -246,7 +246,7 @@ async def test_what_waits_on_a_frozen_replica_fails_in_time(db, servers):
         return int(await asyncio.to_thread(frozen.sql, sleeping))
 
     await eventually(sleeps)
-    await asyncio.to_thread(servers.freeze, frozen)
+    await asyncio.to_thread(frozen.freeze)
     with pytest.raises(DBAPIError):
         await asyncio.wait_for(waiting, 10)
 
@@ -258,7 +258,7 @@ async def test_a_user_reads_what_they_wrote_across_a_failover(db, servers):
         for number in range(1, 4):
             await write(db, owner)
             assert await count(db, owner) == number
-        await asyncio.to_thread(servers.kill, servers.primary)
+        await asyncio.to_thread(servers.primary.kill)
         assert await count(db, owner) == number
         await asyncio.to_thread(servers.fail_over)
         for further in range(number + 1, number + 10):

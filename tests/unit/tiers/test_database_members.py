@@ -101,10 +101,10 @@ def test_no_member_can_make_an_empty_cluster() -> None:
 
 def test_no_secret_stands_in_a_file_or_command_and_nobody_is_trusted() -> None:
     unit = units("[consensus]\n")["database.1"]
-    assert "password" not in "".join(
-        each.content for each in unit.files if each.path != "prepare.sh"
-    )
-    rules = file(unit, "patroni.yml")["postgresql"]["pg_hba"]
+    server = file(unit, "patroni.yml")["postgresql"]
+    assert [set(each) for each in server["authentication"].values()] == [{"username"}] * 3
+    assert "authentication" not in file(unit, "patroni.yml")["restapi"]
+    rules = server["pg_hba"]
     assert {rule.split()[-1] for rule in rules} == {"scram-sha-256"}
     assert {name for name, _ in unit.secret_environment} == {
         "PATRONI_RESTAPI_PASSWORD",

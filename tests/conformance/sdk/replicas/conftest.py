@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 from notes import Base
-from replicated import SETTLE_S, settled
+from replica_reading import SETTLE_S, settled
 
 from millions.errors import MachineError
 from millions.sdk.database import Database

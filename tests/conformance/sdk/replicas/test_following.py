@@ -9,7 +9,7 @@ import dataclasses
 import pytest
 import pytest_asyncio
 from notes import count, port, write
-from replicated import SETTLE_S, request_of, settled
+from replica_reading import SETTLE_S, request_of, settled
 from sqlalchemy import text
 
 from millions.sdk import migrations, nouns

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from notes import Note, count, port, write
-from replicated import SETTLE_S, request_of, settled
+from replica_reading import SETTLE_S, request_of, settled
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 

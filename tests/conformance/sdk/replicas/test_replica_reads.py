@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from notes import Note, count, port, write
-from replicated import request_of, settled
+from replica_reading import request_of, settled
 from sqlalchemy import text
 
 from millions.sdk import position

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from notes import count, port, write
-from replicated import settled
+from replica_reading import settled
 
 from millions.directory import WebPlace
 from millions.sdk import nouns

@@ -48,6 +48,7 @@ class Run:
     workload: Workload
     lasts_s: float
     say: Callable[[str], None]
+    afterwards_s: float = AFTERWARDS_S
     problems: list[str] = field(default_factory=list[str])
     _number: int = 0
 
@@ -81,7 +82,7 @@ class Run:
             self.problems.append(f"not all is ready {RECOVERS_WITHIN_S:.0f} s after the last step")
         left_s = self.lasts_s - self.site.clock.now()
         if self.drill.steps:
-            left_s = max(left_s, AFTERWARDS_S)
+            left_s = max(left_s, self.afterwards_s)
         await asyncio.wait({load}, timeout=max(0.0, left_s))
         if load.done():
             await load

@@ -29,6 +29,7 @@ from millions.runtime import status as statuses
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from millions.model import Unit
     from millions.runtime.desired import Desired
     from millions.runtime.state import StateFolder
     from millions.runtime.status import Status
@@ -44,6 +45,9 @@ APPLICATION = '''"""The application of this drill; see millions.drill.target."""
 
 from millions.drill.target import app as app
 '''
+COPIED_TEXTS = frozenset({"bin", "balance"})
+"""Texts among the settings of a tier that name nothing of the user's."""
+
 SPARED = shutil.ignore_patterns(
     ".git", ".venv", "node_modules", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"
 )
@@ -154,10 +158,9 @@ class Stage:
         return False
 
 
-def _public(unit: Any) -> tuple[Address, ...]:
+def _public(unit: Unit) -> tuple[Address, ...]:
     """The addresses that the supervisor binds for a unit; private ones (127.N) are not meant."""
-    found = unit.public if isinstance(unit.public, tuple) else (unit.public,)
-    return tuple(each for each in found if each is not None and not _is_private(each.host))
+    return tuple(each for each in unit.public if not _is_private(each.host))
 
 
 def _is_private(host: str) -> bool:
@@ -197,18 +200,28 @@ def make(source: Mapping[str, Any], *, rung: int, folder: Path | None, root: Pat
 
 def _stack_file(source: Mapping[str, Any], rung: int, *, own: bool) -> str:
     """The stack file: the user's tiers, on a free port, with the application of the drill."""
-    document: dict[str, Any] = {name: value for name, value in source.items() if name != "app"}
-    document["rung"] = rung
-    app = dict(source.get("app", {}))
-    if own:
-        app = {"web": "drilled:app"}
+    document = {
+        name: _copied(table)
+        for name, table in source.items()
+        if name != "app" and isinstance(table, dict)
+    }
+    app: dict[str, Any] = {"web": "drilled:app"} if own else dict(source.get("app", {}))
     app["name"] = NAME
     app["environment"] = {**app.get("environment", {}), "PHOTOS_ATTEMPTS_PER_ADDRESS": "1000000"}
-    for tier in ("web", "balancer"):
-        if "listen" in document.get(tier, {}) or tier == "web" or document["rung"] >= 3:  # noqa: PLR2004
-            document[tier] = {**document.get(tier, {}), "listen": f"127.0.0.1:{free_port()}"}
-    made: dict[str, Any] = {"rung": document.pop("rung"), "app": app, **document}
+    listen = {"listen": f"127.0.0.1:{free_port()}"}
+    document["web"] = document.get("web", {}) | listen
+    made: dict[str, Any] = {"rung": rung, "app": app, **document}
     return tomlkit.dumps(made)
+
+
+def _copied(table: Any) -> dict[str, Any]:
+    """Sizes and counts of a tier. Paths and addresses are the user's own and stay there."""
+    settings: dict[str, Any] = table
+    return {
+        name: value
+        for name, value in settings.items()
+        if isinstance(value, int | float) or name in COPIED_TEXTS
+    }
 
 
 def free_port() -> int:

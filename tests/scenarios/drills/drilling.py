@@ -58,6 +58,7 @@ class Drilled:
                     workload=_Meddled(workload, meddle) if meddle else workload,
                     lasts_s=lasts_s,
                     say=self.said.append,
+                    afterwards_s=1.0,
                 )
                 await run.run()
             assert run.problems == []

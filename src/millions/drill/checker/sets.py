@@ -75,9 +75,7 @@ class Sets:
     def members(self, operation: Operation) -> None:
         """Take in an answered reading of the whole set."""
         self.operations += 1
-        if not isinstance(operation.value, list):
-            return
-        listed: list[Any] = operation.value
+        listed = _as_list(operation.value)
         if not all(isinstance(each, SCALARS) for each in listed):
             listed = [_hashed(each) for each in listed]
         self._read.setdefault(operation.key, []).append(
@@ -97,6 +95,14 @@ class Sets:
             added = self._added.get(key, {})
             _find_strangers(findings, key, added, readings)
             _find_missing(findings, key, added, readings)
+
+
+def _as_list(value: Any) -> list[Any]:
+    """The value of a reading. Raise TypeError when it is no list."""
+    if not isinstance(value, list):
+        raise TypeError("a list is needed")
+    listed: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+    return listed
 
 
 def _hashed(value: Any) -> Any:

@@ -82,7 +82,8 @@ def _some(stage: Stage, names: list[str], text: str, *, every: bool) -> tuple[st
     if every:
         return tuple(names)
     status = stage.status()
-    ready = {each.name for each in status.units if each.phase == "ready"} if status else set()
+    units = status.units if status is not None else ()
+    ready = {each.name for each in units if each.phase == "ready"}
     return (next((name for name in names if name in ready), names[0]),)
 
 

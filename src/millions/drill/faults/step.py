@@ -70,14 +70,15 @@ def schedule(path: Path) -> tuple[Step, ...]:
             cannot=f"read {path}", because=str(error), try_="mend the file"
         ) from error
     unknown = sorted(document.keys() - {"fault"})
-    tables = document.get("fault", [])
+    tables: Any = document.get("fault", [])
     if unknown or not isinstance(tables, list) or not tables:
         raise StackFileError(
             cannot=f"read {path}",
             because=f"it has {', '.join(unknown) or 'no [[fault]] table'}",
             try_='[[fault]]\ndo = "kill"\naim = "primary"\nat_s = 10',
         )
-    return tuple(_checked(f"fault {n} of {path}", each) for n, each in enumerate(tables, start=1))
+    listed = cast("list[dict[str, object]]", tables)
+    return tuple(_checked(f"fault {n} of {path}", each) for n, each in enumerate(listed, start=1))
 
 
 def seconds(text: str, where: str = "") -> float:

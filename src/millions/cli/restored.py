@@ -14,6 +14,7 @@ import tomlkit
 
 from millions.cli import editing
 from millions.cli.moving.servers import Server
+from millions.cli.moving.site import administration, first_unit
 from millions.cli.opened import Opened, find_state
 from millions.cli.running import required
 from millions.errors import BackupError, MachineError
@@ -22,7 +23,6 @@ from millions.runtime import files, releases
 from millions.runtime import state as states
 from millions.stack import parse
 from millions.tiers import tiers
-from millions.tiers.database import ADMINISTRATION_SECRET, unit_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from millions.cli.moving.servers import Connection
 
 RUNG = 1
-SERVER = 1
 MIB = 1_048_576
 ROOM_FACTOR = 1.5
 """Of the backup: the data folder, and the WAL that is replayed."""
@@ -86,7 +85,7 @@ async def hand_over(opened: Opened, where: Place) -> None:
     shard = wanted.directory.database.shards[0]
     for member in (shard.primary, *shard.replicas):
         address = Address(host=member.host, port=member.port)
-        server = Server(address, opened.state.secrets / ADMINISTRATION_SECRET)
+        server = Server(address, administration(opened.state))
         try:
             segment = await server.ask(_switch)
         finally:
@@ -124,13 +123,13 @@ def make(opened: Opened, folder: Path) -> Opened:
     for secret in opened.state.secrets.iterdir():
         if secret.is_file():
             files.write(state.secrets / secret.name, secret.read_bytes(), owner=state.account)
-    state.prepare_unit(unit_name(SERVER), holds_data=True)
+    state.prepare_unit(first_unit(), holds_data=True)
     return Opened(file=file, stack=parse(text, source=str(file)), state=state)
 
 
 def data_folder(new: Opened) -> Path:
     """The data folder of the new stack's database, which does not exist yet."""
-    return new.state.unit(unit_name(SERVER)) / "data" / "postgresql"
+    return new.state.unit(first_unit()) / "data" / "postgresql"
 
 
 def erase(new: Opened) -> None:

@@ -26,7 +26,7 @@ from millions.runtime import desired as desireds
 from millions.runtime import status as statuses
 from millions.runtime.ledger import RECORD
 from millions.runtime.record import TRY, UnitRecord
-from millions.tiers.database import ADMINISTRATION_SECRET, POSTGRESQL
+from millions.tiers.database import ADMINISTRATION_SECRET, POSTGRESQL, unit_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -89,7 +89,7 @@ def site(opened: Opened, move: Move, progress: Progress) -> Site:
     for each in running.units if running is not None else ():
         if each.name == origin.name:
             origin = each
-    secret = opened.state.secrets / ADMINISTRATION_SECRET
+    secret = administration(opened.state)
     return Site(
         opened=opened,
         progress=progress,
@@ -101,6 +101,16 @@ def site(opened: Opened, move: Move, progress: Progress) -> Site:
             each.folder for each in engines(opened.stack) if each.name == POSTGRESQL.name
         ),
     )
+
+
+def administration(state: StateFolder) -> Path:
+    """The file that holds the password of the database's administrator."""
+    return state.secrets / ADMINISTRATION_SECRET
+
+
+def first_unit() -> str:
+    """The name of the database's unit in a stack that was never moved."""
+    return unit_name(1)
 
 
 def unit(opened: Opened, server: int, *, release: str, memory_mib: int = 0) -> Unit:

@@ -1,0 +1,81 @@
+"""The archive must go on after every death, never stop the database, and say what it lacks."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from vault import UNIT, archived, lines, receiver, rows, told, write
+
+from millions.cli.moving.servers import Server
+from millions.model import Address
+from millions.testing import eventually
+
+if TYPE_CHECKING:
+    from ledger import Ledger
+
+pytestmark = pytest.mark.timeout(300)  # several stacks come up, one after the other
+
+SOON_S = 60.0
+
+
+async def test_deaths_of_receiver_keeper_and_database_leave_no_gap(ledger: Ledger) -> None:
+    await archived(ledger)
+    for name, victim in (
+        ("receiver", lambda: receiver(ledger)),
+        ("keeper", lambda: ledger.pid(UNIT)),
+        ("database", lambda: ledger.pid("database.1")),
+    ):
+        write(ledger, name)
+        ledger.kill(await eventually(victim, within_s=SOON_S))
+    await archived(ledger)
+    write(ledger, "end")
+    assert await lines(ledger, name="all") == ["receiver", "keeper", "database", "end"]
+    assert len(rows(ledger)) == 1
+
+
+async def test_a_folder_that_takes_nothing_stops_no_write_and_is_told(ledger: Ledger) -> None:
+    await archived(ledger)
+    (row,) = rows(ledger)
+    row.chmod(0o000)
+    try:
+        os.kill(await eventually(lambda: receiver(ledger), within_s=SOON_S), signal.SIGKILL)
+
+        async def problem() -> str:
+            found: str = (await told(ledger))["archive"]["problem"]
+            return found
+
+        assert await eventually(problem, within_s=SOON_S)
+        write(ledger, "meanwhile")
+        assert "is not archived since" in await ledger.millions("status")
+    finally:
+        row.chmod(0o700)
+    await archived(ledger)
+    assert "what is written is archived" in await ledger.millions("status")
+
+
+async def test_a_broken_row_begins_anew_with_another_backup(ledger: Ledger) -> None:
+    """The database dropped what was not archived yet: from there on everything is kept again."""
+    before = len((await archived(ledger))["backups"])
+    address = Address(host=f"127.{ledger.state.identity.network}.2.1", port=5432)
+    primary = Server(address, ledger.state.secrets / "database-admin")
+    keeper = ledger.pid(UNIT)
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        os.kill(receiver(ledger), signal.SIGKILL)
+        drop = "SELECT pg_drop_replication_slot('millions_backup')"
+        await eventually(lambda: primary.ask(lambda each: each.execute(drop)), within_s=SOON_S)
+        for number in range(4):
+            write(ledger, f"lost-{number}")
+            await primary.ask(lambda each: each.execute("SELECT pg_switch_wal()"))
+            await primary.ask(lambda each: each.execute("CHECKPOINT"))
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+        await primary.close()
+    await archived(ledger, backups=before + 1)
+    assert len(rows(ledger)) == 2
+    write(ledger, "in-the-new-row")
+    everything = await ledger.sql("SELECT name FROM lines ORDER BY at")
+    assert await lines(ledger, name="new-row") == everything

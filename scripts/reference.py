@@ -47,6 +47,7 @@ def generated() -> dict[str, str]:
         "docs/reference/rungs.md": rung_table(),
         "examples/01-single.toml": example(1),
         "examples/02-database.toml": example(2, database={"server": 2, "memory_mib": 1024}),
+        "examples/03-balanced.toml": example(3, web={"servers": 3}),
     }
 
 

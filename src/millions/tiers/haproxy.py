@@ -96,22 +96,10 @@ class Rules:
 
 
 TAKEN_OVER = (
-    "threads",
-    "connections",
-    "balance",
-    "sticky",
-    "challenges",
-    "connections_per_address",
-    "requests_per_s",
-    "max_header_kib",
-    "max_url_bytes",
-    "repeat_kib",
-    "request_s",
-    "idle_s",
-    "answer_s",
-    "tunnel_s",
-    "queue_s",
-    "drain_s",
+    *("threads", "connections", "balance", "sticky", "challenges"),
+    *("connections_per_address", "requests_per_s"),
+    *("max_header_kib", "max_url_bytes", "repeat_kib"),
+    *("request_s", "idle_s", "answer_s", "tunnel_s", "queue_s", "drain_s"),
 )
 """The rules that are settings of the same name."""
 

@@ -37,6 +37,9 @@ PRIVATE_PORT = 9000
 """For /metrics and /readyz, with and without a balancer; the next port is for the revision that
 takes over."""
 
+BESIDE_POOL = 8
+"""Connections of a web process to the database beside its pool: raw ones, listeners, a monitor."""
+
 AFTER_DRAIN_S = 10.0
 """What the shutdown of the application's own lifespan may take after the last request."""
 
@@ -134,13 +137,31 @@ def unit_name(number: int) -> str:
 
 
 def check(context: Context, read: ReadData) -> None:  # noqa: ARG001  # the shape of Check
-    """Refuse several web servers that nothing shares the requests among."""
+    """Refuse web servers that nothing shares the requests among, or too many for the database."""
     web = context.table("web", Web)
-    if web.servers > 1 and "servers" in web.model_fields_set and not _balanced(context):
+    if web.servers == 1:
+        return
+    if _balanced(context):
+        _check_connections(context, web.servers)
+    elif "servers" in web.model_fields_set:
         raise StackFileError(
             cannot=f"run {web.servers} web servers",
             because="nothing before them shares the requests: the stack has no balancer",
             try_="rung = 3, or servers = 1",
+        )
+
+
+def _check_connections(context: Context, servers: int) -> None:
+    """One more than `servers` run while a release takes over."""
+    database = context.tables.get("database")
+    most: int = getattr(database, "connections", 0)
+    each: int = getattr(database, "pool_connections", 0) + BESIDE_POOL
+    if database is not None and (servers + 1) * each > most:
+        raise StackFileError(
+            cannot=f"run {servers} web servers",
+            because=f"they and one more during a deploy may open {servers + 1} times {each} "
+            f"connections, and the database accepts {most}",
+            try_=f"[database] connections = {(servers + 1) * each}, or a smaller pool_connections",
         )
 
 

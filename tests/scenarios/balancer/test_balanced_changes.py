@@ -77,6 +77,7 @@ async def test_scaling_up_and_down_fails_no_request(site: Site) -> None:
     [
         pytest.param(("web=0",), "whole number from 1 to 200", id="none"),
         pytest.param(("web=201",), "whole number from 1 to 200", id="too many"),
+        pytest.param(("web=50",), "the database accepts 100", id="too many for the database"),
         pytest.param(("web=two",), "whole number from 1 to 200", id="a word"),
         pytest.param(("wbe=2",), "there is no tier", id="a wrong name"),
         pytest.param(("web=3", "balancer=2"), "it is always one", id="one of two is wrong"),
@@ -133,9 +134,9 @@ async def test_a_scaling_that_fails_is_undone_in_the_file_too(site: Site) -> Non
 
 async def test_an_interrupted_scaling_is_undone(site: Site) -> None:
     before = site.file.read_text()
-    running = site.begin("scale", "web=6")
-    await eventually(lambda: "servers = 6" in site.file.read_text(), within_s=20)
-    await eventually(lambda: "web.6" in site.units(), within_s=20)
+    running = site.begin("scale", "web=4")
+    await eventually(lambda: "servers = 4" in site.file.read_text(), within_s=20)
+    await eventually(lambda: "web.4" in site.units(), within_s=20)
     running.send_signal(signal.SIGINT)
     said, _ = await asyncio.to_thread(running.communicate, timeout=60)
     assert running.returncode == 130, said

@@ -30,6 +30,9 @@ FROZEN_LOOKS = 4
 SILENT_ANSWERS = 3
 """Questions in a row that a unit has not answered at all."""
 
+TELL_AGAIN_S = 2.0
+"""Between two times that a unit is told about that stands still and holds nothing."""
+
 
 class Daemons:
     """Watches the daemon of each unit that has one."""
@@ -59,7 +62,7 @@ class Daemons:
         """Learn of each daemon that the unit's process starts, and of its end."""
         known: Identity | None = None
         read: tuple[int, int] = (0, 0)
-        stopped = 0
+        stopped, told_until = 0, 0.0
         while True:
             process = _main(self._crew, name)
             if process is not None:
@@ -69,12 +72,15 @@ class Daemons:
                     read, found = written, pidfiles.living(self._crew.state, process.spec)
                     if found is not None and found != known:
                         known = found
+                        self._crew.spawn_task(deaths.rehearse(self._crew, name))
                         when_ended(found, partial(self._ended, name, found))
                 stopped = stopped + 1 if _is_stopped(process, known) else 0
                 silent = self._crew.watch.silent(name, process.number)
-                if stopped >= FROZEN_LOOKS or silent >= SILENT_ANSWERS:
+                now = asyncio.get_running_loop().time()
+                is_still = stopped >= FROZEN_LOOKS or silent >= SILENT_ANSWERS
+                if is_still and now >= told_until:
+                    told_until = now + TELL_AGAIN_S
                     self._crew.spawn_task(deaths.frozen(self._crew, name))
-                    stopped = 0
             await asyncio.sleep(LOOK_S)
 
     def _ended(self, name: str, daemon: Identity) -> None:

@@ -65,6 +65,13 @@ async def frozen(crew: Crew, name: str) -> None:
         await fence(crew, name, spec, why="it led and did not answer any more")
 
 
+async def rehearse(crew: Crew, name: str) -> None:
+    """Ask once who leads, so that certificates are read and names known when it matters."""
+    spec = _running(crew, name)
+    if spec is not None:
+        await _holds(crew, spec)
+
+
 async def fence(crew: Crew, name: str, spec: Unit, *, why: str) -> None:
     """Kill everything of a unit, see it dead, and give its lease free."""
     if name in crew.fencing:

@@ -39,6 +39,7 @@ MAY_FAIL = ("none", "unrepeatable", "in-flight", "any")
 """Which requests may fail: none; those in flight at a crash that may not be repeated; all those in
 flight at a crash; any (failures are told, not judged)."""
 
+NUMBERS = (float, int)
 WRITE_BUFFER_BYTES = 1 << 20
 TRY = "docs/guides/drills.md shows the format"
 
@@ -117,6 +118,8 @@ def parse(lines: Iterable[bytes], *, source: str = "history") -> Iterator[Record
     for number, line in enumerate(lines, start=1):
         try:
             found = loads(line)
+            if type(found) is not dict:
+                raise ValueError("it is no object")
             yield _operation(found, number) if "kind" in found else _other(found, number)
         except (ValueError, TypeError, KeyError) as error:
             if not line.strip() or not line.endswith(b"\n"):
@@ -136,11 +139,14 @@ def _operation(found: dict[str, Any], number: int) -> Operation:
         if outcome == "ok":
             raise ValueError("outcome is ok, and done says that no answer came")
         done = math.inf
-    if not at <= done:
-        raise ValueError(f"done ({done}) is before at ({at})")
+    if type(at) not in NUMBERS or type(done) not in NUMBERS or not at <= done:
+        raise ValueError(f"at is {at!r}, done {done!r}; they must be seconds, done the later one")
     kind, key, user = found["kind"], get("key", ""), get("user", "")
     if not (type(kind) is type(key) is type(user) is str):
         raise ValueError("kind, key and user must be texts")
+    version, model = get("version"), get("model", kind)
+    if (version is not None and type(version) is not int) or type(model) is not str:
+        raise ValueError("version must be a whole number, model a text")
     return Operation(
         number,
         at,
@@ -156,18 +162,20 @@ def _operation(found: dict[str, Any], number: int) -> Operation:
         get("attempt", 1),
         get("server", ""),
         level,
-        get("version"),
-        get("model", kind),
+        version,
+        model,
     )
 
 
 def _other(found: dict[str, Any], number: int) -> Event | Header:
     if "event" in found:
-        at = float(found["at"])
+        at, done = found["at"], found.get("done", found["at"])
+        if type(at) not in NUMBERS or type(done) not in NUMBERS:
+            raise ValueError(f"at is {at!r} and done {done!r}; they must be seconds")
         return Event(
             number,
             at,
-            float(found.get("done", at)),
+            done,
             str(found["event"]),
             str(found.get("id", "")),
             str(found.get("aim", "")),
@@ -176,13 +184,13 @@ def _other(found: dict[str, Any], number: int) -> Event | Header:
             str(found.get("note", "")),
         )
     if "history" in found:
-        if found["history"] > FORMAT:
-            raise ValueError(f"its format is {found['history']}, this program reads {FORMAT}")
+        if found["history"] != FORMAT:
+            raise ValueError(f"its format is {found['history']!r}, this program reads {FORMAT}")
         may_fail = str(found.get("may_fail", "any"))
         if may_fail not in MAY_FAIL:
             raise ValueError(f"may_fail is {may_fail!r}; it must be one of {', '.join(MAY_FAIL)}")
         return Header(
-            promises=tuple(str(each) for each in found.get("promises", ())),
+            promises=tuple(str(each) for each in (found.get("promises") or ())),
             may_fail=may_fail,
             drill=str(found.get("drill", "")),
             note=str(found.get("note", "")),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from histories import judged, operation
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from millions.drill.checker import check
 from millions.drill.history import Event, Header, Operation, Writer, parse, read
 from millions.errors import HistoryError
 
@@ -40,13 +45,13 @@ def test_a_line_that_was_cut_off_at_the_end_is_left_out() -> None:
     ("line", "because"),
     [
         (b"not json\n", "literal"),
-        (b"[1]\n", "neither"),
+        (b"[1]\n", "no object"),
         (b'{"at": 1}\n', "neither"),
         (b'{"kind": "view", "outcome": "ok"}\n', "'at'"),
         (b'{"kind": "view", "at": 1, "done": 2, "outcome": "good"}\n', "ok, failed or unknown"),
         (b'{"kind": "view", "at": 1, "outcome": "ok"}\n', "no answer came"),
-        (b'{"kind": "view", "at": 3, "done": 2, "outcome": "ok"}\n', "before"),
-        (b'{"kind": "view", "at": "x", "done": 2, "outcome": "ok"}\n', "not supported"),
+        (b'{"kind": "view", "at": 3, "done": 2, "outcome": "ok"}\n', "the later one"),
+        (b'{"kind": "view", "at": "x", "done": 2, "outcome": "ok"}\n', "seconds"),
         (b'{"kind": 7, "at": 1, "done": 2, "outcome": "ok"}\n', "texts"),
         (b'{"kind": "read", "at": 1, "done": 2, "outcome": "ok", "level": "x"}\n', "linear or"),
         (b'{"history": 99}\n', "format is 99"),
@@ -77,3 +82,24 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_nothing_to_judge_by_is_not_called_well() -> None:
     assert judged().held == {"G1": None, "G3": None, "G4": None}
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(0, 5) | st.text(max_size=3)
+VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=2), SCALARS)
+FIELDS = {
+    "kind": st.sampled_from(["read", "write", "add", "members", "transfer", "balances", "open"]),
+    "at": st.floats(0, 5) | SCALARS,
+    "done": st.floats(5, 9) | SCALARS,
+    "outcome": st.sampled_from(["ok", "ok", "unknown", "failed", "?"]),
+    "value": VALUES | st.fixed_dictionaries({"from": SCALARS, "to": SCALARS, "amount": SCALARS}),
+}
+NAMES = ("key", "user", "version", "idempotency", "level", "status", "model", "event")
+MORE = dict.fromkeys(NAMES, VALUES)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.fixed_dictionaries(FIELDS, optional=MORE) | VALUES, max_size=6))
+def test_whatever_a_line_holds_there_is_a_verdict_or_a_refusal_in_words(lines: list[Any]) -> None:
+    written = [orjson.dumps(each) + b"\n" for each in lines]
+    with suppress(HistoryError):
+        check(parse(written))

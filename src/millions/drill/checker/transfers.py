@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from millions.drill.checker import finding as f
+from millions.drill.history import NUMBERS
 
 if TYPE_CHECKING:
     from millions.drill.checker.finding import Findings
@@ -79,7 +80,7 @@ class Transfers:
             operation.outcome,
             str(value["from"]),
             str(value["to"]),
-            value["amount"],
+            _amount(value["amount"]),
         )
         self._made[operation.key].append(made)
         if idempotency:
@@ -115,7 +116,13 @@ class Transfers:
 
 
 def _balances(value: Any) -> Balances:
-    return {str(name): amount for name, amount in value.items()}
+    return {str(name): _amount(amount) for name, amount in value.items()}
+
+
+def _amount(value: Any) -> float:
+    if type(value) not in NUMBERS:
+        raise TypeError(f"{value!r} is no amount")
+    return value  # type: ignore[no-any-return]  # checked above
 
 
 def _first(readings: list[Reading], made: list[Transfer]) -> Balances | None:

@@ -48,6 +48,7 @@ def generated() -> dict[str, str]:
         "examples/01-single.toml": example(1),
         "examples/02-database.toml": example(2, database={"server": 2, "memory_mib": 1024}),
         "examples/03-balanced.toml": example(3, web={"servers": 3}),
+        "examples/04-replicated.toml": example(4, database={"replicas": 2}),
     }
 
 

@@ -78,6 +78,10 @@ class Replicated:
         (self.folder / "application.py").write_text(APPLICATION)
 
     @property
+    def name(self) -> str:
+        return "rep"
+
+    @property
     def folder(self) -> Path:
         return self.root / "rep"
 
@@ -87,7 +91,7 @@ class Replicated:
 
     @property
     def state(self) -> StateFolder:
-        (found,) = (self.root / "home").glob("rep-*")
+        (found,) = (self.root / "home").glob(f"{self.name}-*")
         return open_folder(found)
 
     def millions(self, *arguments: str, status: int | None = 0) -> str:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import warnings
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from pems import certificate, shown
 from rig import Backend, free_port, get, once
 
 from millions.tiers.haproxy import Secured
@@ -26,32 +22,6 @@ if TYPE_CHECKING:
     from rig import Balancer
 
     NewBalancer = Callable[..., Awaitable[Balancer]]
-
-
-def certificate(path: Path) -> Path:
-    """A certificate for localhost that signs itself, and its key, in one file."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
 
 
 def secured(path: Path, **more: Any) -> Secured:
@@ -134,15 +104,6 @@ async def test_only_tls_of_today_is_spoken(
         assert not accepted
     else:
         assert accepted
-
-
-def shown(port: int, context: ssl.SSLContext) -> bytes:
-    """The certificate that is shown, after a handshake."""
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as wrapped,
-    ):
-        return wrapped.getpeercert(binary_form=True) or b""
 
 
 async def test_a_renewed_certificate_is_shown_after_a_reload(

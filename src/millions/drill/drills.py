@@ -176,7 +176,8 @@ ALL = (
         says="A web server dies again each time that it is back.",
         steps=_one("crash-loop", "web", by=3),
         promises=CRASH,
-        may_fail="any",
+        may_fail="unrepeatable",
+        alone="in-flight",
         lasts_s=25.0,
     ),
     Drill(

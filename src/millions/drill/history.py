@@ -117,9 +117,10 @@ def parse(lines: Iterable[bytes], *, source: str = "history") -> Iterator[Record
     loads = orjson.loads
     for number, line in enumerate(lines, start=1):
         try:
-            found = loads(line)
-            if type(found) is not dict:
+            record = loads(line)
+            if type(record) is not dict:
                 raise ValueError("it is no object")
+            found: dict[str, Any] = record
             yield _operation(found, number) if "kind" in found else _other(found, number)
         except (ValueError, TypeError, KeyError) as error:
             if not line.strip() or not line.endswith(b"\n"):

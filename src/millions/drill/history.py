@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import orjson
 
@@ -117,15 +117,18 @@ def parse(lines: Iterable[bytes], *, source: str = "history") -> Iterator[Record
     loads = orjson.loads
     for number, line in enumerate(lines, start=1):
         try:
-            record = loads(line)
-            if type(record) is not dict:
-                raise ValueError("it is no object")
-            found: dict[str, Any] = record
+            found = _object(loads(line))
             yield _operation(found, number) if "kind" in found else _other(found, number)
         except (ValueError, TypeError, KeyError) as error:
             if not line.strip() or not line.endswith(b"\n"):
                 continue
             raise _unreadable(source, number, error) from error
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("it is no object")
+    return cast("dict[str, Any]", value)
 
 
 def _operation(found: dict[str, Any], number: int) -> Operation:

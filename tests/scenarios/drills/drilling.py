@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from millions.drill import drills, history
+from millions.drill import stage as stages
 from millions.drill.checker import Verdict, check
 from millions.drill.faults import step as steps
 from millions.drill.faults.kinds import kind
@@ -19,7 +21,7 @@ from millions.drill.workloads.pure import Pure
 from millions.drill.workloads.workload import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
     from contextlib import AsyncExitStack
 
     from millions.drill.stage import Stage
@@ -27,6 +29,33 @@ if TYPE_CHECKING:
 CLIENTS = 6
 RATE_PER_S = 120.0
 SETTLES_WITHIN_S = 60.0
+
+
+@asynccontextmanager
+async def brought_up(*, rung: int) -> AsyncGenerator[Drilled]:
+    """A stage that is up for one block; nothing of it is left."""
+    root = stages.make_root()
+    stage = stages.make({}, rung=rung, folder=None, root=root)
+    try:
+        await stage.do("up", "--detach")
+        yield Drilled(stage)
+    finally:
+        await stage.millions("down")
+        stages.erase(root)
+    assert left_behind(root) == []
+
+
+def left_behind(root: Path) -> list[int]:
+    """Processes of stacks whose state is below `root`."""
+    mark = f"MILLIONS_DIRECTORY={root}/".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
 
 
 @dataclass(slots=True)
@@ -37,7 +66,11 @@ class Drilled:
     said: list[str] = field(default_factory=list)
 
     async def drill(
-        self, *words: str, lasts_s: float = 5.0, meddle: Callable[[], Awaitable[None]] | None = None
+        self,
+        *words: str,
+        lasts_s: float = 5.0,
+        may_fail: str = "any",
+        meddle: Callable[[], Awaitable[None]] | None = None,
     ) -> Verdict:
         """Run these faults under load and judge; `meddle` is called before the last look."""
         drill = drills.of_steps(tuple(steps.parse(each) for each in words))
@@ -62,7 +95,7 @@ class Drilled:
                 )
                 await run.run()
             assert run.problems == []
-            return check(history.read(path))
+            return check(history.read(path), may_fail=may_fail)
 
     async def begin(self, words: str, hold: AsyncExitStack) -> str:
         """Begin one fault; it is undone when `hold` unwinds."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import left_behind
+from drilling import left_behind
 
 from millions.drill.stage import PREFIX
 from millions.testing import eventually

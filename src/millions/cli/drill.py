@@ -261,7 +261,7 @@ def _show(outcome: Outcome) -> None:
     console.print(words(outcome.verdict))
     for each in outcome.problems:
         console.print(each, style="red", markup=False)
-    console.print(f"report: {outcome.folder / perform.PAGE}")
+    click.echo(f"report: {outcome.folder / perform.PAGE}")  # on one line, however long
 
 
 def _say(text: str) -> None:

@@ -28,15 +28,18 @@ from millions.testing.postgres import free_port
 
 MILLIONS = str(Path(sys.executable).parent / "millions")
 DONE_WITHIN_S = 100.0
+BALANCED = 3
+"""The first rung with a balancer."""
+
 STACK = """\
 # The ledger, as a person wrote it.
-rung = 1
+rung = {rung}
 
 [app]
 name = "ledger"
 web = "ledger_app:app"
 
-[web]
+[{door}]
 listen = "127.0.0.1:{port}"
 drain_s = 3
 
@@ -51,12 +54,15 @@ class Ledger:
 
     root: Path
     port: int = field(default_factory=free_port)
+    rung: int = 1
     more: str = ""
     """Tables of the stack file beside those that every ledger has."""
 
     def make(self) -> None:
         self.folder.mkdir(parents=True)
-        self.file.write_text(STACK.format(port=self.port) + self.more)
+        door = "web" if self.rung < BALANCED else "balancer"
+        text = STACK.format(rung=self.rung, door=door, port=self.port)
+        self.file.write_text(text + self.more)
         shutil.copy(Path(__file__).with_name("ledger_app.py"), self.folder)
 
     @property

@@ -13,6 +13,7 @@ import pytest
 from site_stack import post
 
 from millions.testing import eventually
+from millions.tiers.web import PRIVATE_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,8 +123,8 @@ async def test_a_changed_setting_of_the_balancer_fails_no_request(site: Site) ->
 
 async def test_a_scaling_that_fails_is_undone_in_the_file_too(site: Site) -> None:
     before = site.file.read_text()
-    host, _, port = site.units()["web.1"]["address"].rpartition(":")
-    taken = (host.rpartition(".")[0] + ".3", int(port))
+    host = site.units()["web.1"]["address"].rpartition(":")[0]
+    taken = (host.rpartition(".")[0] + ".3", PRIVATE_PORT)
     with socket.create_server(taken):
         said = await run(site, "scale", "web=3", status=4)
     assert "cannot release" in said

@@ -119,6 +119,7 @@ async def test_a_request_with_two_lengths_is_the_last_of_its_connection(balancer
     two = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     assert (await client.ask(POST + two + SMUGGLED)).headers["connection"] == "close"
     assert await client.closed()
+    await client.close()
     assert [each for each in reached(balancer) if b"smuggled" in each.head] == []
 
 

@@ -101,7 +101,7 @@ async def _checked(opened: Opened, wanted: Move, progress: Progress, *, fresh: b
 
 
 async def _refuse(place: Site, wanted: Move) -> None:
-    refusals.of_the_stack(place, wanted)
+    await refusals.of_the_stack(place, wanted)
     for note in await refusals.of_the_server(place):
         place.progress.say(note)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from millions.cli.moving.servers import Server, in_flight
+from millions.cli.moving.servers import Server, is_standby
 from millions.model import Address
 from millions.runtime import processes
 from millions.testing import eventually
@@ -106,7 +106,7 @@ async def test_without_proof_that_nothing_is_missing_the_old_server_goes_on(
     await ledger.sql("CREATE TABLE many AS SELECT repeat('x', 900) FROM generate_series(1, 40000)")
     move = await ledger.begin("move", "database", "--to", "2")
     try:
-        await standby.ask_within(in_flight, within_s=SOON_S)
+        await standby.ask_within(is_standby, within_s=SOON_S)
         frozen = await eventually(lambda: replaying(ledger.pid("database.2")), within_s=SOON_S)
         os.kill(frozen, signal.SIGSTOP)
         out, _ = await asyncio.wait_for(move.communicate(), SOON_S)
@@ -123,7 +123,7 @@ async def test_a_frozen_standby_holds_up_the_old_server_for_seconds_only(
 ) -> None:
     move = await ledger.begin("move", "database", "--to", "2")
     try:
-        await standby.ask_within(in_flight, within_s=SOON_S)
+        await standby.ask_within(is_standby, within_s=SOON_S)
         frozen = processes.identify(ledger.pid("database.2"))
         assert frozen is not None
         for pid in (frozen.pid, *processes.descendants(frozen.pid)):

@@ -33,12 +33,16 @@ HEARD_S = 0.15
 """By then every process of the application has seen in the directory that it is to wait: they look
 ten times a second."""
 
-DRAIN_S = 0.4
+DRAIN_S = 0.6
 """How long transactions that run may go on once new ones wait; most take milliseconds."""
+
+CALM_S = 0.12
+"""Longer than between two looks at the directory: who has not heard yet would have begun one."""
 
 STOP_WITHIN_S = 8.0
 """A clean stop takes a fraction of a second after a checkpoint. Clients wait 10 s at most."""
 
+LOOK_S = 0.01
 PROVEN_WITHIN_S = 2.0
 PROMOTED_WITHIN_S = 60.0
 PROCESS_FILE = "postmaster.pid"
@@ -97,13 +101,13 @@ async def _drained(site: Site) -> None:
     await until(site, published, within_s=PUBLISHED_WITHIN_S, saying="writing the directory")
     await asyncio.sleep(HEARD_S)
     deadline_s = time.monotonic() + DRAIN_S
-    calm = 0
-    while time.monotonic() < deadline_s and calm < 2:  # noqa: PLR2004  # two looks in a row
+    while time.monotonic() < deadline_s:
         try:
-            busy = await site.primary.ask(servers.in_flight)
+            if await site.primary.ask(lambda each: servers.is_calm(each, CALM_S)):
+                return
         except LOST:
             return
-        calm = 0 if busy else calm + 1
+        await asyncio.sleep(LOOK_S)
 
 
 async def _stopped(site: Site, wanted: Desired) -> None:

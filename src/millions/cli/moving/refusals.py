@@ -5,7 +5,9 @@ Changes nothing. Each refusal is one error; what is only to be known is answered
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 CONSENSUS = "consensus"
 """The tier with which the database's servers agree who leads; they move by themselves."""
 
+WELL_WITHIN_S = 10.0
+"""A change that is under way, such as a folder that was erased, is over by then."""
+
+LOOK_S = 0.1
 MIB = 1_048_576
 ROOM_FACTOR = 1.2
 """The copy, and the WAL that is written meanwhile."""
@@ -59,16 +65,20 @@ def of_the_command(opened: Opened, wanted: Move) -> None:
     _memory(wanted.memory_mib or table(opened).memory_mib)
 
 
-def of_the_stack(site: Site, wanted: Move) -> None:
+async def of_the_stack(site: Site, wanted: Move) -> None:
     """Refuse to move while the stack is not well, or does not run what its file says."""
-    running = look(site.state)
     name = site.opened.stack.name
-    if not running.well:
-        raise MoveError(
-            cannot=f"move the database of {name}",
-            because="not everything of the stack is ready",
-            try_="millions status, then millions up",
-        )
+    running = look(site.state)
+    patient_until_s = time.monotonic() + WELL_WITHIN_S
+    while not running.well:
+        if time.monotonic() > patient_until_s:
+            raise MoveError(
+                cannot=f"move the database of {name}",
+                because="not everything of the stack is ready",
+                try_="millions status, then millions up",
+            )
+        await asyncio.sleep(LOOK_S)
+        running = look(site.state)
     release = str(running.document()["release"])
     said = unit(site.opened, wanted.origin, release=release)
     if said.revision != site.origin.revision:

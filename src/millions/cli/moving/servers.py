@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from millions.tiers.database import APPLICATION_ROLE
 from millions.tiers.postgresql_standby import ADMINISTRATION_ROLE
 
 if TYPE_CHECKING:
@@ -193,13 +194,20 @@ async def checkpoint(connection: Connection) -> None:
     await connection.execute("CHECKPOINT", timeout=CHECKPOINT_WITHIN_S)
 
 
-async def in_flight(connection: Connection) -> int:
-    """How many transactions of clients are open at this moment."""
-    count = await connection.fetchval(
-        """SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
-        AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"""
+async def is_calm(connection: Connection, for_s: float) -> bool:
+    """Whether no transaction of the application is open, and none was in the last `for_s` seconds.
+
+    Its watches of the servers (`... watch`) go on and do not count.
+    """
+    busy = await connection.fetchval(
+        """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'
+        AND usename = $2 AND application_name NOT LIKE '% watch'
+        AND (xact_start IS NOT NULL
+            OR state_change > clock_timestamp() - make_interval(secs => $1)))""",
+        for_s,
+        APPLICATION_ROLE,
     )
-    return int(count)
+    return not busy
 
 
 async def replay_paused(connection: Connection) -> bool:

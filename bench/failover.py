@@ -254,7 +254,8 @@ def main() -> None:
             "server killed, Patroni alone": {},
             "server killed, Patroni's own timings": PATRONIS_OWN,
         }.items():
-            found[case] = _alone(bench, case, given.alone, changes)
+            if given.alone:
+                found[case] = _alone(bench, case, given.alone, changes)
     finally:
         bench.millions("down")
         shutil.rmtree(folder, ignore_errors=True)

@@ -44,6 +44,20 @@ def members(state: StateFolder) -> tuple[Member, ...]:
     return tuple(each for each in found if each is not None)
 
 
+def inside(state: StateFolder, unit: str) -> tuple[Identity, ...]:
+    """Every living process whose working folder is the unit's or below (blocking, quick).
+
+    A tenth of what `members` takes: when a leader is dead, others wait for this.
+    """
+    folder = str(state.unit(unit))
+    found = (
+        processes.identify(pid)
+        for pid in processes.every_pid()
+        if (processes.working_folder(pid) + "/").startswith(folder + "/") and not _has_terminal(pid)
+    )
+    return tuple(each for each in found if each is not None)
+
+
 def leftovers(
     state: StateFolder, unit: str, number: int, *, living: frozenset[int]
 ) -> tuple[Identity, ...]:

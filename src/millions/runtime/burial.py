@@ -87,6 +87,8 @@ async def _bury(crew: Crew, name: str, number: int) -> None:
     if process.handover:
         with suppress(OSError):
             os.unlink(process.handover)  # noqa: PTH108  # one system call
+    if name in crew.fencing:  # it is started again once another one leads
+        await crew.fencing[name].wait()
     record = crew.ledger.get(name)
     crew.ledger.change(
         name, processes=tuple(each for each in record.processes if each.number != number)

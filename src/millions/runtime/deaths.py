@@ -28,6 +28,8 @@ SUCCESSOR_WITHIN_S = 1.0
 of processor time, which the successor needs now."""
 
 SUCCESSOR_LOOK_S = 0.1
+SUCCESSOR_BEGINS_S = 1.0
+"""From being chosen until writes and replicas have come to it."""
 
 
 async def agent_ended(crew: Crew, name: str, spec: Unit, *, planned: bool) -> Identity | None:
@@ -48,10 +50,12 @@ async def agent_ended(crew: Crew, name: str, spec: Unit, *, planned: bool) -> Id
 async def daemon_ended(crew: Crew, name: str, daemon: Identity) -> None:
     """What follows from the end of a daemon: nothing, unless its unit holds the lease.
 
-    And nothing when it ended cleanly (it removed its pid file) because its unit hands over.
+    And nothing when it ended cleanly (it removed its pid file) because its unit hands over. It may
+    have ended a moment after its agent, which is being buried or started again by now.
     """
-    spec = _running(crew, name)
-    if spec is None:
+    record = crew.ledger.get(name)
+    spec = record.processes[0].spec if record.processes else record.good
+    if spec is None or any(each.stop_step for each in record.processes):
         return
     cleanly = pidfiles.number(crew.state, spec) != daemon.pid
     if await _holds(crew, spec) and not (cleanly and await _hands_over(crew, spec)):
@@ -101,9 +105,8 @@ async def _end_all(crew: Crew, name: str, spec: Unit) -> bool:
     daemon = pidfiles.living(crew.state, spec)
     if daemon is not None:
         doomed += processes.kill_tree(daemon)
-    for member in belonging.members(crew.state):
-        if member.unit == name:
-            doomed += processes.kill_tree(member.identity)
+    for left in belonging.inside(crew.state, name):
+        doomed += processes.kill_tree(left)
     deadline = time.monotonic() + processes.KILL_WAIT_S
     while any(processes.alive(each) for each in doomed):
         if time.monotonic() > deadline:
@@ -154,6 +157,7 @@ async def _succeeded(crew: Crew, spec: Unit) -> None:
     while time.monotonic() < deadline:
         await asyncio.sleep(SUCCESSOR_LOOK_S)
         if await _value(crew, spec, spec.lease, spec.lease.key):
+            await asyncio.sleep(SUCCESSOR_BEGINS_S)
             return
 
 

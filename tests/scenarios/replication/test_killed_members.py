@@ -66,6 +66,23 @@ async def test_a_killed_server_is_followed_by_another_member(stack: Replicated) 
     assert stack.leader() != former
 
 
+async def test_a_postgres_that_dies_a_moment_after_its_patroni_is_followed(
+    stack: Replicated,
+) -> None:
+    await stack.settled()
+    former = stack.leader()
+    agent, server = stack.identity(former), stack.server(former)
+
+    def one_after_the_other() -> None:
+        stack.signal(agent, signal.SIGKILL)
+        assert processes.wait_gone((agent,))  # its burial begins
+        processes.kill_tree(server)
+
+    writer = stack.writer("a moment after")
+    await written_through(stack, writer, one_after_the_other, BACK_WITHIN_S)
+    assert stack.leader() != former
+
+
 async def test_a_killed_patroni_is_started_again_and_its_postgres_goes_on(
     stack: Replicated,
 ) -> None:

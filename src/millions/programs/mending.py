@@ -13,7 +13,7 @@ import http.client
 import json
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 LOOK_S = 5.0
 STUCK_S = 30.0
@@ -84,6 +84,6 @@ def _ask(place: Place, path: str, document: dict[str, Any] | None = None) -> dic
             connection.request("POST", path, json.dumps(document), headers)
         text = connection.getresponse().read().decode(errors="replace")
         answer: Any = json.loads(text) if document is None else {}
-        return answer if isinstance(answer, dict) else {}
+        return cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
     finally:
         connection.close()

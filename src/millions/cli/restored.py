@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tomlkit
 
@@ -141,13 +141,13 @@ def erase(new: Opened) -> None:
 
 def stack_file(text: str, *, listen: str) -> str:
     """Answer the stack file for rung 1: without the tiers of later rungs, on another address."""
-    document = tomlkit.parse(text)
+    document: Any = tomlkit.parse(text)
     for tier in tiers():
         if tier.rung > RUNG:
             document.pop(tier.name, None)
-    if "database" in document:
-        for key in ("server", "replicas"):
-            document["database"].pop(key, None)  # type: ignore[union-attr]  # a table
+    database = document.get("database", {})
+    for key in ("server", "replicas"):
+        database.pop(key, None)
     text = editing.changed(document.as_string(), None, "rung", RUNG)
     return editing.changed(text, "web", "listen", listen)
 

@@ -78,15 +78,15 @@ class OnlyOne:
         """The only one."""
         return self._member
 
-    def track_on(self, _: Member) -> Track | None:
+    def track_on(self, member: Member) -> Track | None:  # noqa: ARG002  # as Route has it
         """Nobody: every transaction sees everything."""
         return None
 
-    def failed(self, _: Member | None, error: Exception) -> Next:
+    def failed(self, member: Member | None, error: Exception) -> Next:  # noqa: ARG002
         """Again while it restarts."""
         return Next.PAUSE if fate(error) is Fate.LOST else Next.RAISE
 
-    def lost(self, _: Member | None) -> None:
+    def lost(self, member: Member | None) -> None:
         """Nobody looks for another one."""
 
     async def change(self, within_s: float) -> None:
@@ -120,14 +120,14 @@ class ToPrimary:
             self._track.member = member
         return self._track
 
-    def failed(self, _: Member | None, error: Exception) -> Next:
+    def failed(self, member: Member | None, error: Exception) -> Next:  # noqa: ARG002
         """Again while the primary is away, or another one is about to be found."""
         if isinstance(error, Behind) or sqlstate(error) in NOT_PRIMARY or fate(error) is Fate.LOST:
             self._topology.lost(None)
             return Next.PAUSE
         return Next.RAISE
 
-    def lost(self, _: Member | None) -> None:
+    def lost(self, member: Member | None) -> None:
         """Have the primary looked for."""
         self._topology.lost(None)
 

@@ -10,7 +10,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from millions.cli.moving import servers
 from millions.cli.moving.site import TIER, Site, address_of, unit

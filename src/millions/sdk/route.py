@@ -127,7 +127,7 @@ class ToPrimary:
             return Next.PAUSE
         return Next.RAISE
 
-    def lost(self, member: Member | None) -> None:
+    def lost(self, member: Member | None) -> None:  # noqa: ARG002
         """Have the primary looked for."""
         self._topology.lost(None)
 

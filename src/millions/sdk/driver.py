@@ -16,7 +16,8 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from millions.errors import UnavailableError
-from millions.sdk.transaction import ROLLBACK_LIMIT_S, Notices
+from millions.sdk.notices import Notices
+from millions.sdk.retry import ROLLBACK_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

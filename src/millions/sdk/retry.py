@@ -28,6 +28,9 @@ FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.25
 """Pauses double up to this: a server that is back is found within a quarter of a second."""
 
+ROLLBACK_LIMIT_S = 5.0
+"""A server that does not answer ROLLBACK in this time is not there; it rolls back by itself."""
+
 CHAIN_MAX = 8
 """How many causes of an exception are looked through."""
 

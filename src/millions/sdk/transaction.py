@@ -15,7 +15,8 @@ import asyncpg
 from sqlalchemy.util import await_only
 
 from millions.errors import SdkError
-from millions.sdk.retry import CANCELLED
+from millions.sdk.notices import Notices
+from millions.sdk.retry import CANCELLED, ROLLBACK_LIMIT_S
 from millions.sdk.track import checked
 
 if TYPE_CHECKING:
@@ -28,11 +29,6 @@ BEGIN_LIMIT_S = 5.0
 
 COMMIT_LIMIT_S = 30.0
 """A commit may wait for a disk or a replica, but not for ever; after this it is unknown."""
-
-ROLLBACK_LIMIT_S = 5.0
-
-SYNC_WAIT = "SyncRepWaitForLSN"
-"""The function inside PostgreSQL whose WARNING says: committed here, perhaps on no replica."""
 
 
 class Outcome(Enum):
@@ -199,19 +195,3 @@ class Transaction:
         if self.track is None:
             return await self._raw.execute("COMMIT", timeout=COMMIT_LIMIT_S)
         return await self.track.commit(self._raw, within_s=COMMIT_LIMIT_S)
-
-
-class Notices:
-    """What is known of one connection: what the server said beside its answers, its age."""
-
-    __slots__ = ("opened_at_s", "prepared", "unreplicated")
-
-    def __init__(self) -> None:
-        self.unreplicated = False
-        self.prepared = False
-        self.opened_at_s = time.monotonic()
-
-    def heard(self, _: object, message: object) -> None:
-        """Remember that a commit was answered before a replica had it."""
-        if getattr(message, "server_source_function", "") == SYNC_WAIT:
-            self.unreplicated = True

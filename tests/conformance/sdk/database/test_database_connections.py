@@ -7,7 +7,7 @@ import asyncio
 
 import asyncpg
 import pytest
-from conftest import raw
+from database_doors import raw
 from sqlalchemy import text
 
 from millions.sdk import schema

@@ -8,7 +8,7 @@ import asyncio
 import asyncpg
 import pytest
 from album import Photo
-from conftest import redirected
+from database_doors import redirected
 from proxy import Cut, Relay
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError

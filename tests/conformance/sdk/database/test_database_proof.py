@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from conftest import redirected
+from database_doors import redirected
 from proxy import Cut, Relay
 from sqlalchemy import text
 

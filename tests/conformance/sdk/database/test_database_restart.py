@@ -8,7 +8,7 @@ import time
 
 import pytest
 from album import Photo
-from conftest import raw, redirected
+from database_doors import raw, redirected
 from proxy import Relay
 from sqlalchemy import text
 

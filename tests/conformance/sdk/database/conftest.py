@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from album import Base
@@ -16,6 +14,9 @@ from millions.testing import EmbeddedPostgres, directory_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    import asyncpg
 
     from millions.directory import Directory
 

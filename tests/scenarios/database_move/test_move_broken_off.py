@@ -13,6 +13,8 @@ from millions.testing import eventually
 if TYPE_CHECKING:
     from ledger import Ledger, People
 
+pytestmark = pytest.mark.timeout(300)  # a move takes seconds, on a busy machine many
+
 SOON_S = 30.0
 
 

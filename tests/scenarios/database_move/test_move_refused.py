@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from ledger import Ledger
 
+pytestmark = pytest.mark.timeout(300)  # a move takes seconds, on a busy machine many
+
 SOON_S = 30.0
 EXIT_FAILED, EXIT_WRONG, EXIT_MACHINE, EXIT_REFUSED = 1, 2, 3, 6
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from ledger import Ledger, People
+
+pytestmark = pytest.mark.timeout(300)  # a move takes seconds, on a busy machine many
 
 GAP_S = 1.0
 

@@ -35,7 +35,8 @@ STUCK_S = 60.0
 """A standby that comes no nearer for so long will not come nearer by itself."""
 
 UNCONNECTED_S = 15.0
-"""Three times what a sender waits for an answer; a standby that lives is back in 0.1 s."""
+"""Three times what a sender waits for an answer; a standby that lives is back in 0.1 s, and an old
+server that was killed in some seconds."""
 
 NEAR_WITHIN_S = 86_400.0
 """A large database under load may need hours; that it comes nearer is what counts."""
@@ -62,14 +63,16 @@ async def near(site: Site) -> None:
 
     async def check() -> bool:
         try:
-            paused = await site.standby.ask(servers.replay_paused)
             found = await site.primary.ask(lambda each: servers.following(each, site.target.name))
+            if not patience.near(found):
+                return False
+            paused = await site.standby.ask(servers.replay_paused)
         except LOST as error:
-            patience.silent(f"no answer: {error}")
+            patience.silent(f"no answer: {error}", UNCONNECTED_S)
             return False
         if paused:
             raise _behind(site, "its replay is paused", "SELECT pg_wal_replay_resume() there")
-        return patience.near(found)
+        return True
 
     await until(site, check, within_s=NEAR_WITHIN_S, saying="catching up")
 

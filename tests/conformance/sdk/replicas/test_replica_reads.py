@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from notes import Note, count, port, write
@@ -24,8 +25,20 @@ async def paused(servers, *members):
 
 async def test_requests_read_from_both_replicas(db, servers):
     with request_of(Seen()):
-        ports = Counter([await port(db, uuid7()) for _ in range(20)])
+        ports = await asyncio.gather(*(port(db, uuid7()) for _ in range(20)))
     assert set(ports) == {each.port for each in servers.replicas()}
+
+
+async def test_one_after_the_other_they_stay_with_a_replica_for_a_moment(db, servers):
+    with request_of(Seen()):
+        ports = [await port(db, uuid7()) for _ in range(40)]
+        changes = sum(one != other for one, other in pairwise(ports))
+        assert changes < 10
+
+        async def on_another_one():
+            return await port(db, uuid7()) != ports[-1]
+
+        await eventually(on_another_one, within_s=3)
 
 
 async def test_without_a_request_the_primary_answers(db, servers):
@@ -64,8 +77,11 @@ async def test_what_was_seen_on_one_replica_is_not_unseen_on_another(db, servers
     owner = uuid7()
     await write(db, owner)
     await asyncio.to_thread(servers.wait_replayed, ahead)
+    found = []
     with request_of(Seen()):
-        found = [await count(db, owner) for _ in range(12)]
+        for _ in range(12):
+            db._home.topology._offset += 1  # the other replica's turn
+            found.append(await count(db, owner))
     assert 1 in found
     assert found == sorted(found)
 
@@ -196,6 +212,7 @@ async def test_a_replica_far_behind_is_asked_by_nobody(db, servers, monkeypatch)
 
     async def only_ahead():
         with request_of(Seen()):
-            return {await port(db, uuid7()) for _ in range(6)} == {ahead.port}
+            ports = await asyncio.gather(*(port(db, uuid7()) for _ in range(6)))
+        return set(ports) == {ahead.port}
 
     await eventually(only_ahead)

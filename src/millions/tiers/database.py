@@ -114,7 +114,7 @@ class Database(Table):
     )
     pool_connections: int = setting(
         10,
-        "How many connections one web process opens at most.",
+        "How many connections one web process opens at most to each server of the database.",
         unit="connections",
         bounds=(2, 500),
     )

@@ -50,16 +50,23 @@ class Stack:
         return tuple(each for each in tiers() if each.name in self.tables)
 
     @property
+    def with_servers(self) -> tuple[Tier, ...]:
+        """Those of them that have servers of their own."""
+        return tuple(
+            each for each in self.tiers if each.has_servers(self.tables[each.name], self.rung)
+        )
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Names of the secrets to be made once for this stack."""
-        return tuple(name for each in self.tiers for name in each.secrets)
+        return tuple(name for each in self.with_servers for name in each.secrets)
 
     @property
     def needs(self) -> tuple[tuple[EngineNeed, str], ...]:
         """The server programs it needs, each with the folder that the stack file names, or ''."""
         return tuple(
             (need, str(getattr(self.tables[each.name], need.bin_setting, "")))
-            for each in self.tiers
+            for each in self.with_servers
             for need in each.needs
         )
 
@@ -133,12 +140,21 @@ def _rung(origin: Source, value: Any) -> int:
 
 
 def _context(stack: Stack, places: Places) -> Context:
-    bare = Context(app=stack.app, tables=stack.tables, places=places)
+    bare = _bare(stack, places)
     return dataclasses.replace(bare, started_with=_started_with(stack, bare))
 
 
+def _bare(stack: Stack, places: Places) -> Context:
+    return Context(
+        app=stack.app,
+        tables=stack.tables,
+        places=places,
+        distributed=frozenset(each.name for each in stack.with_servers),
+    )
+
+
 def _given(stack: Stack, places: Places) -> dict[str, Any]:
-    context = Context(app=stack.app, tables=stack.tables, places=places)
+    context = _bare(stack, places)
     return {key: part for each in stack.tiers for key, part in each.gives(context).items()}
 
 

@@ -87,12 +87,16 @@ class Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a tier is asked with. `started_with` stands for all settings read only at start."""
+    """What a tier is asked with. `started_with` stands for all settings read only at start.
+
+    `distributed` names the tiers that have servers of their own although they can do without.
+    """
 
     app: App
     tables: Mapping[str, Table]
     places: Places
     started_with: str = ""
+    distributed: frozenset[str] = frozenset()
 
     def table(self, name: str, kind: type[AnyTable]) -> AnyTable:
         """Answer the settings of the tier called `name`; its defaults when it is not there."""
@@ -151,6 +155,8 @@ class Tier:
     to run it so; nothing was changed then. `secrets` are names of secrets to generate once,
     `certificates` what the stack's own authority signs. `canary` names who gets a release first,
     `share` answers a unit of the tier so that a server of its pool gets a percentage of requests.
+    `distributed` is the rung from which on the tier has servers of its own; below it, it lives in
+    the web process, unless the stack file says how many `servers` it has. 0: it never lives there.
     """
 
     name: str
@@ -165,3 +171,11 @@ class Tier:
     certificates: Certificates = no_certificates
     canary: CanaryOf = no_canary
     share: Share = even
+    distributed: int = 0
+
+    def has_servers(self, table: Table, rung: int) -> bool:
+        """Whether it has servers of its own on `rung` with these settings."""
+        if not self.distributed:
+            return True
+        wanted = rung >= self.distributed or "servers" in table.model_fields_set
+        return wanted and getattr(table, "servers", 0) > 0

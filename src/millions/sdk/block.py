@@ -101,6 +101,7 @@ class Block:
         patience: Patience | None = None
         began_at_s = time.monotonic()
         while True:
+            member: Member | None = None
             try:
                 member = self._route.choose()
                 if member is not self._member:
@@ -109,7 +110,7 @@ class Block:
                     self._member = member
                 await greenlet_spawn(self._begin, member)
             except Exception as error:
-                verdict = self._route.failed(self._member, error)
+                verdict = self._route.failed(member, error)
                 if verdict is Next.RAISE:
                     raise
                 if verdict is Next.AT_ONCE:

@@ -208,6 +208,25 @@ async def test_reads_go_on_without_replicas(db, servers):
         assert await port(db, owner) == servers.primary.port
 
 
+async def test_a_process_goes_on_while_a_read_finds_neither_replica_nor_primary(db, servers):
+    """The replicas die while the primary is about to change, as in a move that is undone."""
+    topology = db._home.topology
+    held_at_release = []
+
+    def release():
+        held_at_release.append(topology.held)
+        topology.hold(wanted=False)
+
+    with request_of(Seen()):
+        await asyncio.gather(*(port(db, uuid7()) for _ in range(10)))  # connections are open
+        topology.hold(wanted=True)
+        for member in servers.replicas():
+            member.kill()  # blocks, so that the read begins before the watches know
+        asyncio.get_running_loop().call_later(0.2, release)
+        assert await port(db, uuid7()) == servers.primary.port
+    assert held_at_release == [True]
+
+
 async def test_a_frozen_replica_is_left_alone_after_a_moment(db, servers):
     frozen = servers.replicas()[0]
     with request_of(Seen()):

@@ -45,7 +45,7 @@ class Lines:
         self.descriptor = descriptor
         self.lost = 0
         self._pending: list[bytes] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may log while a line is taken
         self._scheduled = False
 
     def write(self, line: bytes) -> None:

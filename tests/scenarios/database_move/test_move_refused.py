@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from millions.cli.moving.servers import Server, is_standby
+from millions.cli.moving.servers import Server, following, is_standby
 from millions.model import Address
 from millions.runtime import processes
 from millions.testing import eventually
@@ -32,6 +32,15 @@ EXIT_FAILED, EXIT_WRONG, EXIT_MACHINE, EXIT_REFUSED = 1, 2, 3, 6
 async def standby(ledger: Ledger) -> AsyncIterator[Server]:
     """The server that a move to number 2 makes, for an administrator."""
     address = Address(host=f"127.{ledger.state.identity.network}.2.2", port=5432)
+    made = Server(address, ledger.state.secrets / "database-admin")
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture
+async def primary(ledger: Ledger) -> AsyncIterator[Server]:
+    """The server that moves, for an administrator."""
+    address = Address(host=f"127.{ledger.state.identity.network}.2.1", port=5432)
     made = Server(address, ledger.state.secrets / "database-admin")
     yield made
     await made.close()
@@ -72,16 +81,11 @@ async def test_a_stack_file_that_says_something_else_is_brought_up_first(ledger:
     await untouched(ledger)
 
 
-async def test_a_slot_that_would_stay_behind_is_named(ledger: Ledger) -> None:
-    primary = Server(
-        Address(host=f"127.{ledger.state.identity.network}.2.1", port=5432),
-        ledger.state.secrets / "database-admin",
-    )
+async def test_a_slot_that_would_stay_behind_is_named(ledger: Ledger, primary: Server) -> None:
     make = "SELECT pg_create_logical_replication_slot('elsewhere', 'pgoutput')"
     await primary.ask(lambda each: each.execute(make))
     said = await ledger.millions("move", "database", "--to", "2", status=EXIT_FAILED)
     await primary.ask(lambda each: each.execute("SELECT pg_drop_replication_slot('elsewhere')"))
-    await primary.close()
     assert "(slot elsewhere)" in said
     await untouched(ledger)
 
@@ -121,11 +125,16 @@ async def test_without_proof_that_nothing_is_missing_the_old_server_goes_on(
 
 
 async def test_a_frozen_standby_holds_up_the_old_server_for_seconds_only(
-    ledger: Ledger, standby: Server
+    ledger: Ledger, primary: Server
 ) -> None:
     move = await ledger.begin("move", "database", "--to", "2")
+
+    async def follows() -> bool:
+        found = await primary.ask(lambda each: following(each, "database.2"))
+        return found is not None and found.lag_bytes >= 0
+
     try:
-        await standby.ask_within(is_standby, within_s=SOON_S)
+        await eventually(follows, within_s=SOON_S)
         frozen = processes.identify(ledger.pid("database.2"))
         assert frozen is not None
         for pid in (frozen.pid, *processes.descendants(frozen.pid)):

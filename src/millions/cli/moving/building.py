@@ -51,10 +51,12 @@ async def build(site: Site, move: Move) -> None:
     target = _patient(site.target, copied_within_s)
     site.progress.say(f"copies {facts.bytes // MIB} MiB to {target.name}")
     wanted = ask_for(site, (site.origin, target), (site.origin,))
-    await _copied(site, wanted, within_s=copied_within_s)
+    presence = _Presence(site)
+    await _copied(site, wanted, presence, within_s=copied_within_s)
     site.progress.say(f"{target.name} catches up")
     await near(site)
-    await settled(site, ask_for(site, (site.origin, site.target), (site.origin, site.target)))
+    wanted = ask_for(site, (site.origin, site.target), (site.origin, site.target))
+    await settled(site, wanted, unless=presence.check)
 
 
 async def near(site: Site) -> None:
@@ -75,6 +77,29 @@ async def near(site: Site) -> None:
         return True
 
     await until(site, check, within_s=NEAR_WITHIN_S, saying="catching up")
+
+
+class _Presence:
+    """Whether the standby goes on following once it has begun to."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._seen_at_s: float | None = None
+
+    async def check(self) -> None:
+        """Raise MoveError when it followed and is not connected for long; it died, or is frozen."""
+        now_s = time.monotonic()
+        try:
+            found = await self._site.primary.ask(
+                lambda each: servers.following(each, self._site.target.name)
+            )
+        except LOST:
+            return  # the old server itself restarts
+        if found is not None and found.lag_bytes >= 0:  # the copy's own stream replays nothing
+            self._seen_at_s = now_s
+        elif self._seen_at_s is not None and now_s > self._seen_at_s + UNCONNECTED_S:
+            try_ = f"millions logs --unit {self._site.target.name}"
+            raise _behind(self._site, "it is not connected any more", try_)
 
 
 class _Patience:
@@ -124,7 +149,7 @@ def _patient(unit: Unit, timeout_s: float) -> Unit:
     return dataclasses.replace(unit, prepare=prepare)
 
 
-async def _copied(site: Site, wanted: Desired, *, within_s: float) -> None:
+async def _copied(site: Site, wanted: Desired, presence: _Presence, *, within_s: float) -> None:
     """Wait until the copy is made and answers; say how far it is."""
     said = -1
 
@@ -135,6 +160,7 @@ async def _copied(site: Site, wanted: Desired, *, within_s: float) -> None:
             return True
         if unit is not None and unit.phase == "failing":
             raise failed(unit)
+        await presence.check()
         try:
             found = await site.primary.ask(servers.copying)
         except LOST:

@@ -207,12 +207,23 @@ def late(saying: str, within_s: float) -> MoveError:
     )
 
 
-async def settled(site: Site, wanted: Desired, *, patience_s: float = 0.0) -> None:
-    """Wait until what should run does. Raise what a unit says that fails, after `patience_s`."""
+async def settled(
+    site: Site,
+    wanted: Desired,
+    *,
+    patience_s: float = 0.0,
+    unless: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Wait until what should run does. Raise what a unit says that fails, after `patience_s`.
+
+    What `unless` raises ends the wait.
+    """
     bound_s = changing.bound_s(wanted.units)
     patient_until_s = time.monotonic() + patience_s
 
     async def check() -> bool:
+        if unless is not None:
+            await unless()
         status = statuses.read(site.state.status)
         if status is None or status.generation != wanted.generation:
             return False

@@ -9,6 +9,9 @@ import pytest
 import pytest_asyncio
 from drilling import Drilled, brought_up
 
+from millions.drill.faults import network
+from millions.errors import MachineError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -23,3 +26,13 @@ async def drilled() -> AsyncIterator[Drilled]:
 def as_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("rules of the network and mounts need root")
+
+
+@pytest.fixture
+def packet_filters(as_root: None) -> None:
+    try:
+        network.require("nft", "iptables")
+    except MachineError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(error.because)

@@ -94,7 +94,7 @@ class Drilled:
                     afterwards_s=1.0,
                 )
                 await run.run()
-            assert run.problems == []
+            assert run.problems == [], run.problems
             return check(history.read(path), may_fail=may_fail)
 
     async def begin(self, words: str, hold: AsyncExitStack) -> str:

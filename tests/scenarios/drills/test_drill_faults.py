@@ -86,7 +86,7 @@ async def test_a_deploy_and_a_rollback_fail_nothing(drilled: Drilled) -> None:
     assert verdict.failures == ()
 
 
-@pytest.mark.usefixtures("as_root")
+@pytest.mark.usefixtures("packet_filters")
 async def test_a_unit_that_is_cut_off_is_reached_by_nobody_until_it_is_mended(
     drilled: Drilled,
 ) -> None:
@@ -97,12 +97,8 @@ async def test_a_unit_that_is_cut_off_is_reached_by_nobody_until_it_is_mended(
     assert network.table(drilled.stage) not in tables()
 
 
-@pytest.mark.usefixtures("as_root")
+@pytest.mark.usefixtures("packet_filters")
 async def test_a_slow_link_is_slow_and_then_not(drilled: Drilled) -> None:
-    try:
-        network.require("iptables")
-    except MachineError as error:
-        pytest.skip(error.because)
     verdict = await drilled.drill("slow database.1 at 2s for 2s by 30")
     (around,) = verdict.around
     assert around.during.p50 > 0.06  # there and back

@@ -61,10 +61,14 @@ class DatabasePlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePlace:
-    """The cache: `memory_mib` in the process; `servers` is empty in the embedded form."""
+    """The cache: `memory_mib` in the process; `servers` is empty in the embedded form.
+
+    `password_file` holds the password of the servers and nothing else; it is there when they are.
+    """
 
     memory_mib: int = 64
     servers: tuple[Endpoint, ...] = ()
+    password_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

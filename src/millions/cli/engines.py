@@ -6,6 +6,7 @@ Looks and asks for versions; never installs anything.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -25,6 +26,9 @@ ANSWER_WITHIN_S = 20.0
 
 ODD_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/usr/bin", "/usr/lib/patroni")
 """Where servers are installed that are not on every user's PATH."""
+
+MACHINE = "{machine}"
+"""In the folder of a wheel: what this machine is, such as x86_64."""
 
 VERSION = re.compile(rb"(\d+)(?:\.\d+)*")
 
@@ -83,7 +87,8 @@ def _in_wheel(need: EngineNeed) -> Path:
             because=f"the package {need.wheel.replace('_', '-')} is not installed",
             try_=f"pip install {need.wheel.replace('_', '-')}, or {need.bin_setting} = a folder",
         )
-    return Path(found.origin).parent / need.wheel_folder
+    folder = need.wheel_folder.replace(MACHINE, platform.machine())
+    return Path(found.origin).parent / folder
 
 
 def _major(program: Path, option: str) -> int:

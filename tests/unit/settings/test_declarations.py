@@ -43,8 +43,12 @@ OTHER_VALUES = {
     "balance": "roundrobin",
     "sticky": True,
     "exempt": ["10.0.0.0/8"],
+    "eviction": "lru",
 }
-BESIDE: dict[str, dict[str, Any]] = {"balancer": {"https": "127.0.0.1:8443"}}
+BESIDE: dict[str, dict[str, Any]] = {
+    "balancer": {"https": "127.0.0.1:8443"},
+    "cache": {"servers": 1},
+}
 """What some settings of a table mean nothing without."""
 
 NOT_IN_UNITS = {
@@ -70,6 +74,7 @@ PLACES = Places(
         Engine(name="postgresql", folder="/pg/bin", major=18),
         Engine(name="etcd", folder="/etcd/bin", major=3),
         Engine(name="haproxy", folder="/usr/sbin", major=2),
+        Engine(name="valkey", folder="/valkey/bin", major=9),
     ),
     certificates=(("balancer", "/state/secrets/balancer.1.pem"),),
 )

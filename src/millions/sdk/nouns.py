@@ -155,8 +155,9 @@ async def follow(directory: Directory) -> None:
         return
     await db.follow(directory)
     position_cookie.follow(directory)
+    cache.follow(directory)
     web = replace(former.web, trusted=directory.web.trusted)
-    _state.directory = replace(former, database=directory.database, web=web)
+    _state.directory = replace(former, database=directory.database, cache=directory.cache, web=web)
 
 
 def believe(scope: Any) -> None:

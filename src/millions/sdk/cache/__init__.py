@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from millions.sdk.cache.noun import Cache, Cached
+from millions.sdk.cache.contracts import Cached
+from millions.sdk.cache.ledger import SCHEMA
+from millions.sdk.cache.noun import Cache
 from millions.sdk.cache.policy import Statistics
-
-SCHEMA: tuple[str, ...] = ()
-"""The embedded cache keeps nothing in the database."""
 
 __all__ = ["SCHEMA", "Cache", "Cached", "Statistics"]

@@ -7,8 +7,9 @@ than too little: whatever it cannot be certain of is forgotten. It loads and ser
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID, uuid4
 
-from millions.sdk.cache import announcing
+from millions.sdk.cache import announcing, ledger
 from millions.sdk.cache.keys import check_name
 from millions.sdk.cache.listening import CHANNEL
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from millions.sdk.cache.flights import Flights
     from millions.sdk.cache.memory import Memory
+    from millions.sdk.cache.servers import Servers
     from millions.sdk.session import Session
 
 UNKNOWN_MAX = 4096
@@ -32,11 +34,13 @@ class Coherence:
     def __init__(self, memory: Memory, flights: Flights, *, sender: str, hearing: bool) -> None:
         self.pending: dict[str, int] = {}
         self.hearing = hearing
+        self.servers: Servers | None = None
         self._memory = memory
         self._flights = flights
         self._sender = sender
         self._unknown: set[str] = set()
         self._all_unknown = False
+        self._invalidations: dict[int, tuple[frozenset[str], UUID]] = {}
 
     def may_store(self, names: Collection[str]) -> bool:
         """Whether an answer that is read from now on may be kept under these names."""
@@ -60,12 +64,21 @@ class Coherence:
             check_name(name)
         connection = cast("Connection", session.sync_session.bind)
         raw = cast("asyncpg.Connection[Any]", connection.connection.driver_connection)
-        await raw.execute(announcing.SQL, CHANNEL, announcing.payloads(self._sender, names))
+        invalidation = uuid4()
+        texts = announcing.payloads(self._sender, names, invalidation)
+        await raw.execute(ledger.ANNOUNCE, CHANNEL, texts, invalidation, sorted(names))
+        self._invalidations[id(names)] = (names, invalidation)
 
     def committed(self, names: frozenset[str]) -> None:
         """Forget what was read before this commit, or while it was under way."""
-        self._end(names)
+        invalidation = self._end(names)
         self.forget(names)
+        self.done(names, invalidation)
+
+    def done(self, names: Collection[str], invalidation: UUID | None) -> None:
+        """Have the servers forget `names`: this commit of ours happened, or may have (None)."""
+        if self.servers is not None:
+            self.servers.forget(names, invalidation, settle=True)
 
     def aborted(self, names: frozenset[str], *, unknown: bool) -> None:
         """Show again what was put aside; forget it when the commit may have happened."""
@@ -74,6 +87,7 @@ class Coherence:
             self._memory.put_back(names, self.pending)
             return
         self.forget(names)
+        self.done(names, None)
         self._unknown |= names
         if len(self._unknown) > UNKNOWN_MAX:
             self._unknown.clear()
@@ -82,10 +96,15 @@ class Coherence:
     def hear(self, payload: str) -> None:
         """Forget what another process, or a commit that we lost sight of, has changed."""
         heard = announcing.parse(payload)
+        ours = heard.sender == self._sender and not self._may_be_ours(heard.names)
         if heard.names is None:
             self.forget_all()
-        elif heard.sender != self._sender or self._may_be_ours(heard.names):
+            if self.servers is not None and not ours:
+                self.servers.recheck()
+        elif not ours:
             self.forget(heard.names)
+            if self.servers is not None:
+                self.servers.forget(heard.names, heard.invalidation)
 
     def listening(self) -> None:
         """From now on nothing that others commit is missed."""
@@ -96,10 +115,14 @@ class Coherence:
         """Others may commit unheard: keep nothing until `listening` is called."""
         self.hearing = False
         self.forget_all()
+        if self.servers is not None:
+            self.servers.recheck()
 
-    def _may_be_ours(self, names: frozenset[str]) -> bool:
-        """Whether `names` may come from a commit of ours that we lost sight of."""
-        return self._all_unknown or not self._unknown.isdisjoint(names)
+    def _may_be_ours(self, names: frozenset[str] | None) -> bool:
+        """Whether `names` (None: any) may come from a commit of ours that we lost sight of."""
+        if self._all_unknown or names is None:
+            return self._all_unknown or bool(self._unknown)
+        return not self._unknown.isdisjoint(names)
 
     def _begin(self, names: frozenset[str]) -> None:
         for name in names:
@@ -107,10 +130,15 @@ class Coherence:
         self._memory.hold(names)
         self._flights.let_go(names)
 
-    def _end(self, names: frozenset[str]) -> None:
+    def _end(self, names: frozenset[str]) -> UUID | None:
+        """Let `names` be pending no more; answer which invalidation this was, if it was announced.
+
+        By their identity: another transaction may name the same.
+        """
         for name in names:
             left = self.pending.get(name, 0) - 1
             if left > 0:
                 self.pending[name] = left
             else:
                 self.pending.pop(name, None)
+        return self._invalidations.pop(id(names), (names, None))[1]

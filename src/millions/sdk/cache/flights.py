@@ -8,6 +8,7 @@ those who wait get its answer, nobody joins it and nothing is stored. It never s
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from millions.sdk import position
 from millions.sdk.cache.values import Frozen, freeze
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Generator
+
+    from millions.sdk.cache.leases import Lease
 
     Loader = Callable[[], Awaitable[Any]]
 
@@ -25,9 +28,13 @@ LOAD_LIMIT_S = 30.0
 
 
 class Flight:
-    """One loader call; `storable` until a commit or a lost connection overtakes it."""
+    """One loader call; `storable` until a commit or a lost connection overtakes it.
 
-    __slots__ = ("names", "seen", "storable", "task", "waiting")
+    `lease` is its right to put the answer on a server; `until_s` (unix seconds) says until when the
+    answer is fresh, where another process has loaded it.
+    """
+
+    __slots__ = ("lease", "names", "seen", "storable", "task", "until_s", "waiting")
 
     def __init__(self, names: tuple[str, ...], *, storable: bool) -> None:
         self.names = names
@@ -36,6 +43,8 @@ class Flight:
         seen = position.current.get()
         self.seen = position.Seen() if seen is None else position.Seen(dict(seen.positions))
         self.task: asyncio.Task[Frozen] | None = None
+        self.lease: Lease | None = None
+        self.until_s: float | None = None
 
     async def answer(self) -> Frozen:
         """Wait for the loader; the last one who stops waiting cancels it."""
@@ -58,6 +67,25 @@ class Flight:
             if not self.waiting and not task.done():
                 task.cancel()
 
+    def ended(self, _task: asyncio.Task[Frozen]) -> None:
+        """Give back the right that was not used."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.give_back()
+
+
+class Look:
+    """One look at a server; `storable` until what it may find was forgotten meanwhile.
+
+    `names` is None where they are not all known before.
+    """
+
+    __slots__ = ("names", "storable")
+
+    def __init__(self, names: tuple[str, ...] | None) -> None:
+        self.names = names
+        self.storable = True
+
 
 _ABOVE: ContextVar[tuple[Flight, ...]] = ContextVar("millions_cache_flights", default=())
 """The flights whose loaders led to the code that runs now."""
@@ -70,6 +98,7 @@ class Flights:
         self.limit_s = limit_s
         self.started = 0
         self._by_key: dict[str, Flight] = {}
+        self._looks: set[Look] = set()
         self._running: set[asyncio.Task[Frozen]] = set()
 
     def of(self, key: str) -> Flight | None:
@@ -95,18 +124,32 @@ class Flights:
         flight.task = asyncio.create_task(self._fly(flight, loader, landed), name=f"load {key}")
         self._running.add(flight.task)
         flight.task.add_done_callback(self._running.discard)
+        flight.task.add_done_callback(flight.ended)
         return flight
 
+    @contextmanager
+    def look(self, names: tuple[str, ...] | None) -> Generator[Look]:
+        """Watch what is forgotten while a server is asked."""
+        look = Look(names)
+        self._looks.add(look)
+        try:
+            yield look
+        finally:
+            self._looks.discard(look)
+
     def let_go(self, names: Collection[str]) -> None:
-        """Have nobody join, and nothing store, the flights that answer to one of `names`."""
-        if not self._by_key:
-            return
+        """Have nobody join, and nothing store, what answers to one of `names`."""
+        for look in self._looks:
+            if look.names is None or any(name in names for name in look.names):
+                look.storable = False
         for flight in list(self._by_key.values()):
             if any(name in names for name in flight.names):
                 self._let_go(flight)
 
     def let_all_go(self) -> None:
-        """Have nobody join, and nothing store, any flight."""
+        """Have nobody join, and nothing store, anything."""
+        for look in self._looks:
+            look.storable = False
         for flight in list(self._by_key.values()):
             self._let_go(flight)
 

@@ -13,75 +13,39 @@ import os
 import random
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from uuid import uuid4
 
 from millions.errors import SdkError, UnavailableError
-from millions.sdk.cache import announcing
+from millions.sdk.cache import announcing, ledger
 from millions.sdk.cache.coherence import Coherence
-from millions.sdk.cache.flights import Flight, Flights
+from millions.sdk.cache.counting import Counts, statistics
+from millions.sdk.cache.distributing import Distributing
+from millions.sdk.cache.flights import Flights
 from millions.sdk.cache.keys import check_name
-from millions.sdk.cache.listening import CHANNEL, Listening, ListenSource
-from millions.sdk.cache.memory import Entry, Memory
+from millions.sdk.cache.listening import CHANNEL, Listening
+from millions.sdk.cache.loading import Loading
+from millions.sdk.cache.memory import Memory
 from millions.sdk.cache.naming import Naming
-from millions.sdk.cache.policy import REFRESH_PAUSE_S, TTL_S, Policy, Statistics, policy
-from millions.sdk.cache.values import Frozen, freeze
-from millions.sdk.position import copy_of, current, saw
+from millions.sdk.cache.policy import TTL_S, Policy, policy
+from millions.sdk.position import saw
 from millions.sdk.retry import DRIVER_ERRORS
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-
-    import asyncpg
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from millions.directory import Directory
-    from millions.sdk.position import Seen
-    from millions.sdk.session import CommitWatcher
+    from millions.sdk.cache.contracts import Cached, CacheSource
+    from millions.sdk.cache.memory import Entry
+    from millions.sdk.cache.policy import Statistics
 
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 
 MEMORY_MIB = 64
 """The room of a cache that was opened with no directory."""
 
-REFRESHES_MAX = 64
-"""Refreshes under way at once; beyond them a stale value is served and nothing started."""
-
 ANNOUNCE_LIMIT_S = 5.0
-
-
-class CacheSource(ListenSource, Protocol):
-    """What the cache needs of the database."""
-
-    def watch_commits(self, watcher: CommitWatcher) -> None:
-        """Tell `watcher` of every transaction that invalidates names."""
-        ...
-
-    def pool(self) -> asyncpg.Pool[Any]:
-        """Return the raw connections."""
-        ...
-
-
-class Cached(Protocol[P, R_co]):
-    """A function whose answers are cached. `__wrapped__` is the function itself."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        """Answer from the cache, else load."""
-        ...
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The name under which this call's answer is kept, for `s.invalidates(...)`."""
-        ...
-
-
-class Counts:
-    """What the cache counts by itself."""
-
-    __slots__ = ("bypassed", "hits", "misses", "refresh_failures", "stale_hits")
-
-    def __init__(self) -> None:
-        self.hits = self.stale_hits = self.misses = self.bypassed = self.refresh_failures = 0
 
 
 class Cache:
@@ -96,28 +60,48 @@ class Cache:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._chance = chance
         self._counts = Counts()
         self._memory = Memory(MEMORY_MIB << 20)
         self._flights = Flights()
-        self._refreshing: set[str] = set()
         self._shapes: dict[str, str] = {}
         self._sender = f"{os.getpid()}-{secrets.token_hex(6)}"
         self._is_open = database is None
         self._coherence = Coherence(
             self._memory, self._flights, sender=self._sender, hearing=database is None
         )
+        self._loading = Loading(
+            self._memory,
+            self._flights,
+            self._coherence,
+            self._counts,
+            clock=clock,
+            chance=chance,
+        )
         self._listening: Listening | None = None
+        self._distributing: Distributing | None = None
         if database is not None:
             database.watch_commits(self._coherence)
             self._listening = Listening(database, self._coherence)
+            self._distributing = Distributing(
+                database.pool, self._coherence, self._loading, name=self._sender
+            )
 
     async def open(self, directory: Directory) -> None:
-        """Take the room that `directory` gives, and begin to hear of others' commits."""
+        """Take the room that `directory` gives, and begin to hear of others' commits.
+
+        Then reach the servers that it names. Raise SdkError when this installation cannot.
+        """
         self._memory.resize(directory.cache.memory_mib << 20)
         self._is_open = True
         if self._listening is not None:
             await self._listening.open()
+        if self._distributing is not None:
+            await self._distributing.open(directory)
+
+    def follow(self, directory: Directory) -> None:
+        """Use the servers of a newer directory, soon; what is near stays."""
+        if self._distributing is not None:
+            self._distributing.want(directory)
 
     async def close(self) -> None:
         """Stop all loading and listening, and forget everything."""
@@ -125,6 +109,8 @@ class Cache:
             self._is_open = False
             await self._listening.close()
         await self._flights.cancel_all()
+        if self._distributing is not None:
+            await self._distributing.close()
         self._memory.clear()
 
     def through(
@@ -159,7 +145,8 @@ class Cache:
         entry = self._memory.entries.get(key)
         if entry is None or self._clock() >= entry.fresh_until_s:
             self._counts.misses += 1
-            return default
+            found = await self._loading.found(key, None, Policy())
+            return default if found is None else found.value()
         self._memory.entries.move_to_end(key)
         self._counts.hits += 1
         _shown(entry)
@@ -176,11 +163,7 @@ class Cache:
         self._check_open()
         names = (check_name(key), *map(check_name, tags))
         rules = policy(ttl_s=ttl_s, negative_ttl_s=ttl_s, stale_s=0.0)
-        frozen = freeze(value)
-        if not self._coherence.may_store(names):
-            return False
-        self._flights.let_go(names[:1])
-        return self._keep(names, frozen, rules, current.get())
+        return await self._loading.put(names, value, rules)
 
     async def load(
         self,
@@ -215,12 +198,15 @@ class Cache:
         if self._database is None or not names:
             return
         self._check_open()
-        texts = announcing.payloads(self._sender, names)
+        invalidation, listed = uuid4(), sorted(set(names))
+        texts = announcing.payloads(self._sender, listed, invalidation)
         try:
             await self._database.pool().execute(
-                announcing.SQL, CHANNEL, texts, timeout=ANNOUNCE_LIMIT_S
+                ledger.ANNOUNCE, CHANNEL, texts, invalidation, listed, timeout=ANNOUNCE_LIMIT_S
             )
+            self._coherence.done(listed, invalidation)
         except (*DRIVER_ERRORS, TimeoutError) as error:
+            self._coherence.done(listed, None)
             raise UnavailableError(
                 cannot=f"tell other processes to forget {names[0]!r}",
                 because=str(error) or type(error).__name__,
@@ -229,21 +215,12 @@ class Cache:
 
     def statistics(self) -> Statistics:
         """What this cache did and holds."""
-        counts, memory = self._counts, self._memory
-        return Statistics(
-            hits=counts.hits,
-            stale_hits=counts.stale_hits,
-            misses=counts.misses,
-            loads=self._flights.started,
-            bypassed=counts.bypassed,
-            refresh_failures=counts.refresh_failures,
-            evictions=memory.evictions,
-            too_large=memory.too_large,
-            entries=len(memory.entries),
-            used_bytes=memory.used_bytes,
-            capacity_bytes=memory.capacity_bytes,
-            pending=len(self._coherence.pending),
-            listening=self._coherence.hearing,
+        return statistics(
+            self._counts,
+            self._memory,
+            self._coherence,
+            remote=self._loading.remote,
+            flights=self._flights.started,
             listening_losses=self._listening.losses if self._listening else 0,
         )
 
@@ -288,71 +265,7 @@ class Cache:
         self, names: tuple[str, ...], loader: Callable[[], Awaitable[Any]], rules: Policy
     ) -> Any:
         self._check_open()
-        key = names[0]
-        entry = self._memory.entries.get(key)
-        if entry is not None:
-            if self._clock() < entry.dead_at_s:
-                self._counts.stale_hits += 1
-                self._refresh(names, loader, rules, entry)
-                _shown(entry)
-                return entry.value()
-            self._memory.drop_entry(key, entry)
-        self._counts.misses += 1
-        flight = self._flights.of(key) or self._start(names, loader, rules)
-        return (await flight.answer()).value()
-
-    def _start(
-        self, names: tuple[str, ...], loader: Callable[[], Awaitable[Any]], rules: Policy
-    ) -> Flight:
-        storable = self._coherence.may_store(names)
-        self._counts.bypassed += not storable
-        flight = Flight(names, storable=storable)
-        return self._flights.start(flight, loader, functools.partial(self._landed, rules))
-
-    def _landed(self, rules: Policy, flight: Flight, frozen: Frozen) -> None:
-        """Keep the answer of a loader that no commit has overtaken."""
-        if flight.storable:
-            self._keep(flight.names, frozen, rules, flight.seen)
-
-    def _keep(
-        self, names: tuple[str, ...], frozen: Frozen, rules: Policy, seen: Seen | None
-    ) -> bool:
-        life_s = rules.life_s(frozen.kept, self._chance())
-        if life_s <= 0:
-            return False
-        entry = Entry(kept=frozen.kept, thaw=frozen.thaw, names=names)
-        if seen is not None and (seen.positions or seen.unsure):
-            entry.seen = copy_of(seen)
-        entry.fresh_until_s = self._clock() + life_s
-        entry.dead_at_s = entry.fresh_until_s + rules.stale_s
-        return self._memory.store(entry, frozen.size_bytes)
-
-    def _refresh(
-        self,
-        names: tuple[str, ...],
-        loader: Callable[[], Awaitable[Any]],
-        rules: Policy,
-        entry: Entry,
-    ) -> None:
-        """Load anew in the background, once."""
-        key = names[0]
-        if key in self._refreshing or len(self._refreshing) >= REFRESHES_MAX:
-            return
-        if self._flights.of(key) is not None:
-            return
-        flight = self._start(names, loader, rules)
-        flight.waiting += 1  # the refresh itself: it goes on when nobody waits
-        self._refreshing.add(key)
-
-        def refreshed(task: asyncio.Task[Frozen]) -> None:
-            self._refreshing.discard(key)
-            if task.cancelled() or task.exception() is not None:
-                self._counts.refresh_failures += 1
-                again_at_s = self._clock() + REFRESH_PAUSE_S
-                entry.fresh_until_s = min(again_at_s, entry.dead_at_s)
-
-        assert flight.task is not None  # noqa: S101  # it was started above
-        flight.task.add_done_callback(refreshed)
+        return await self._loading.miss(names, loader, rules)
 
     def _check_open(self) -> None:
         if not self._is_open:

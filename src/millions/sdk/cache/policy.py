@@ -29,6 +29,11 @@ class Policy:
     negative_ttl_s: float = NEGATIVE_TTL_S
     stale_s: float = 0.0
 
+    @property
+    def longest_s(self) -> float:
+        """What is not near may have been kept by other rules, but is not for longer than this."""
+        return max(self.ttl_s, self.negative_ttl_s)
+
     def life_s(self, kept: object, chance: float) -> float:
         """How long `kept` is fresh; `chance` is between 0 and 1."""
         ttl_s = self.negative_ttl_s if kept is None else self.ttl_s
@@ -37,7 +42,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """What the cache of this process did since it was made, and what it holds."""
+    """What the cache of this process did since it was made, and what it holds.
+
+    `misses` are those of its memory; of these the servers answered `server_hits`, and could not be
+    asked for `server_away`. `loads` counts calls of loaders.
+    """
 
     hits: int
     stale_hits: int
@@ -53,6 +62,11 @@ class Statistics:
     pending: int
     listening: bool
     listening_losses: int
+    server_hits: int = 0
+    server_misses: int = 0
+    server_away: int = 0
+    servers: int = 0
+    servers_used: int = 0
 
 
 def policy(*, ttl_s: float, negative_ttl_s: float | None, stale_s: float) -> Policy:

@@ -57,7 +57,7 @@ def freeze(value: Any) -> Frozen:
     copy = _copy_of(value)
     if copy is not None:
         return Frozen(kept=copy(value), thaw=copy, size_bytes=size_bytes)
-    if _is_built_in(value):
+    if is_built_in(value):
         kept = marshal.dumps(value)
         return Frozen(kept=kept, thaw=marshal.loads, size_bytes=sys.getsizeof(kept))
     try:
@@ -91,12 +91,12 @@ def _rows(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
     return [row.copy() for row in rows]
 
 
-def _is_built_in(value: Any) -> bool:
+def is_built_in(value: Any) -> bool:
     """Whether `marshal` brings it back as it is: it is quicker than `pickle`, and knows less."""
     if value.__class__ is dict:
-        return all(map(_is_built_in, value)) and all(map(_is_built_in, value.values()))
+        return all(map(is_built_in, value)) and all(map(is_built_in, value.values()))
     if value.__class__ in _CONTAINERS:
-        return all(map(_is_built_in, value))
+        return all(map(is_built_in, value))
     return value.__class__ in _SCALARS
 
 
@@ -143,6 +143,13 @@ def _opened(value: Any) -> tuple[Iterable[Any], bool]:
     if hasattr(kind, "__pydantic_fields__"):
         return list(value.__dict__.values()), False
     raise _refusal(value, f"{kind.__module__}.{kind.__qualname__} is not plain data")
+
+
+def parts_of(value: Any) -> Iterable[Any]:
+    """What a value that may be cached holds, one level down."""
+    if value.__class__ in _ATOMS or isinstance(value, (Enum, UUID)):
+        return ()
+    return _opened(value)[0]
 
 
 def _refusal(value: Any, because: str) -> SdkError:

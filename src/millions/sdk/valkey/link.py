@@ -30,6 +30,10 @@ FIRST_BACKOFF_S = 0.05
 LAST_BACKOFF_S = 1.0
 """Pauses before connecting again double up to this, each shortened by chance by up to a half."""
 
+LASTING_S = 5.0
+"""A connection that ends sooner shortens no pause: a slow server costs its callers a wait each time
+that it is taken for well."""
+
 HEARTBEAT_S = 1.0
 """A connection over which nothing was asked for this long is asked whether it is there."""
 
@@ -57,6 +61,9 @@ class Link:
         self.wire: Wire | None = None
         self.connected: Wire | None = None
         """The connection even before `ready` has said yes."""
+
+        self.tried = asyncio.Event()
+        """Set once it may be used, or could not be had."""
 
         self.losses = 0
         self.trouble = "not connected yet"
@@ -88,18 +95,21 @@ class Link:
             self.connected.abort()
 
     async def _run(self) -> None:
-        backoff_s = FIRST_BACKOFF_S
+        loop = asyncio.get_running_loop()
+        backoff_s = FIRST_BACKOFF_S / 2
         while True:
             self._ended.clear()
-            used = False
+            used, began_s = False, loop.time()
             try:
                 used = await self._connected_once()
             except (AwayError, OSError, TimeoutError) as error:
                 self.trouble = str(error) or type(error).__name__
             finally:
                 self.drop()
+                self.tried.set()
             self.losses += used
-            backoff_s = FIRST_BACKOFF_S if used else min(backoff_s * 2, LAST_BACKOFF_S)
+            lasted = used and loop.time() - began_s > LASTING_S
+            backoff_s = FIRST_BACKOFF_S if lasted else min(backoff_s * 2, LAST_BACKOFF_S)
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311  # no secret
 
     async def _connected_once(self) -> bool:
@@ -119,6 +129,7 @@ class Link:
             return False  # it ended meanwhile
         self.wire = wire
         self.trouble = ""
+        self.tried.set()
         await self._beat(wire)
         return True
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
@@ -24,6 +25,8 @@ DEADLINE_S = 0.125
 """An answer that takes longer than once to twice this ends the connection. A server answers in
 less than 1 ms; two busy cores have kept one waiting for 60 ms."""
 
+READ_FIRST_S = 0.005
+
 PENDING_MAX = 8192
 """Commands under way; more are refused at once, as they would be late."""
 
@@ -31,6 +34,7 @@ ANSWER_BYTES_MAX = 64 << 20
 """An answer that is still not whole after this many bytes ends the connection."""
 
 _MORE = object()
+_pack: Any = cast("Any", hiredis).pack_command
 
 
 class AwayError(Exception):
@@ -82,7 +86,7 @@ class Wire(asyncio.Protocol):
         """
         if self._transport is None or len(self._pending) >= PENDING_MAX:
             raise AwayError("no connection" if self._transport is None else "too many commands")
-        packed = hiredis.pack_command(cast("Any", parts))
+        packed: bytes = _pack(parts)
         if not self._outgoing:
             self._loop.call_soon(self._write)
         self._outgoing.append(packed)
@@ -135,11 +139,17 @@ class Wire(asyncio.Protocol):
         if self._watch is None:
             self._watch = self._loop.call_later(self._deadline_s, self._check, self._sent)
 
-    def _check(self, sent: int) -> None:
-        """Give up when not all that was `sent` a deadline ago is answered."""
+    def _check(self, sent: int, *, again: bool = False) -> None:
+        """Give up when not all that was `sent` a deadline ago is answered.
+
+        First let the loop read what may have arrived while this process was busy itself.
+        """
         self._watch = None
-        if self._answered < sent:
+        if self._answered < sent and again:
             self.abort()
+        elif self._answered < sent:
+            check = partial(self._check, sent, again=True)
+            self._watch = self._loop.call_later(READ_FIRST_S, check)
         elif self._pending:
             self._watch = self._loop.call_later(self._deadline_s, self._check, self._sent)
 

@@ -3,40 +3,83 @@
 `process()` makes what one process of a stack has: a database and a cache that know of no other.
 """
 
+import dataclasses
 import secrets
 from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
+from cache_places import epochs, place_of
 from sqlalchemy import text
 
-from millions.sdk.cache import Cache
+from millions.sdk import schema
+from millions.sdk.cache import SCHEMA, Cache
 from millions.sdk.database import Database
 from millions.testing import directory_for
+from millions.testing.valkey import EmbeddedValkey
 
-FORMS = ["embedded"]
+FORMS = ["embedded", "distributed"]
+SERVERS = 2
 
 
 @pytest.fixture(scope="session")
-def cache_directory(millions_postgres, millions_folder):
+def first_directory(millions_postgres, millions_folder):
     name = f"cache_{secrets.token_hex(4)}"
     yield directory_for(millions_postgres.create_database(name), millions_folder / name)
     millions_postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def all_servers(millions_folder):
+    """Servers of one password, which run for all tests and are empty at the start of each."""
+    password = secrets.token_urlsafe(24)
+    servers = [
+        EmbeddedValkey(millions_folder / f"valkey-{secrets.token_hex(4)}", password=password)
+        for _ in range(SERVERS)
+    ]
+    for server in servers:
+        server.start()
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def servers(all_servers):
+    for server in all_servers:
+        if server.process is None:
+            server.start()
+        server.ask("FLUSHALL")
+    return all_servers
+
+
+@pytest.fixture(params=FORMS)
+def form(request):
+    return request.param
+
+
+@pytest.fixture
+def cache_directory(form, request, first_directory):
+    servers = request.getfixturevalue("servers") if form == "distributed" else []
+    return dataclasses.replace(first_directory, epoch=next(epochs), cache=place_of(servers))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def database(cache_directory):
     database = Database()
     await database.open(cache_directory)
+    async with database.pool().acquire() as connection:
+        await schema.ensure(connection, SCHEMA)
     await database.pool().execute(
-        "DROP TABLE IF EXISTS things; CREATE TABLE things (name text PRIMARY KEY, value int)"
+        "DROP TABLE IF EXISTS things; CREATE TABLE things (name text PRIMARY KEY, value int); "
+        "TRUNCATE millions.cache_stale"
     )
     yield database
     await database.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=FORMS)
-async def process(request, database, cache_directory):
+@pytest_asyncio.fixture(loop_scope="session")
+async def process(database, cache_directory):
     opened = []
 
     async def start(source=None):

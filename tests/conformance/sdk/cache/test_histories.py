@@ -3,18 +3,20 @@
 import asyncio
 import bisect
 import json
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 SECONDS = 4
+FAULTY_SECONDS = 9
 STATED_BOUND_S = 2.0
 """Between processes: the heartbeat and its limit (docs/limits.md). Delivery takes milliseconds."""
 
 
 @pytest.fixture
-async def histories(database, cache_directory, tmp_path):
+async def new_histories(database, cache_directory, tmp_path):
     await database.pool().execute(
         "DROP TABLE IF EXISTS checked; CREATE TABLE checked (name text PRIMARY KEY, version int); "
         "INSERT INTO checked SELECT 'n' || n, 0 FROM generate_series(0, 11) AS n"
@@ -22,25 +24,32 @@ async def histories(database, cache_directory, tmp_path):
     path = tmp_path / "directory.json"
     path.write_text(cache_directory.text())
     script = str(Path(__file__).with_name("checker.py"))
-    processes = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, script, str(path), str(SECONDS), str(seed)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        for seed in (1, 2)
-    ]
-    try:
-        async with asyncio.timeout(60):
-            outputs = await asyncio.gather(*(process.communicate() for process in processes))
-    finally:
-        for process in processes:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, errors.decode()
-    return [json.loads(text) for text, _ in outputs]
+
+    async def histories(seconds, faults=None):
+        processes = [
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, script, str(path), str(seconds), str(seed)),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            for seed in (1, 2)
+        ]
+        try:
+            async with asyncio.timeout(60 + seconds):
+                outputs = asyncio.gather(*(process.communicate() for process in processes))
+                if faults is not None:
+                    await faults()
+                outputs = await outputs
+        finally:
+            for process in processes:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        for process, (_, errors) in zip(processes, outputs, strict=True):
+            assert process.returncode == 0, errors.decode()
+        return [json.loads(text) for text, _ in outputs]
+
+    return histories
 
 
 def staleness_ns(reads, writes):
@@ -70,7 +79,47 @@ def test_the_judge_sees_a_stale_read():
     assert list(staleness_ns(reads, writes)) == [0, 5, 20, 0, 0]
 
 
-async def test_no_read_is_older_than_a_commit_acknowledged_before_it(histories):
+async def test_no_read_is_older_than_a_commit_acknowledged_before_it(new_histories):
+    judge(await new_histories(SECONDS))
+
+
+@pytest.mark.parametrize("form", ["distributed"])
+async def test_no_read_is_older_while_servers_die_freeze_and_come_back(new_histories, servers):
+    one, other = servers
+    faults = 0
+
+    async def harm(seconds):
+        nonlocal faults
+        faults += 1
+        await asyncio.sleep(seconds)  # sleeps: that long the harm lasts
+
+    async def break_servers():
+        await harm(2.0)
+        for _ in range(2):
+            one.stop()
+            await harm(0.3)
+            one.start()
+            await harm(0.6)
+            other.send(signal.SIGSTOP)
+            await harm(0.9)
+            other.send(signal.SIGCONT)
+            one.send(signal.SIGSTOP)
+            await harm(0.15)
+            one.send(signal.SIGCONT)
+            await harm(0.4)
+            other.stop()
+            one.stop()
+            await harm(0.2)
+            one.start()
+            other.start()
+            await harm(0.3)
+
+    judge(await new_histories(FAULTY_SECONDS, break_servers))
+    assert faults > 10
+
+
+def judge(histories):
+    """No process reads what is older than its own commits, and others' soon."""
     for history in histories:
         assert len(history["writes"]) > 50
         assert len(history["rollbacks"]) > 10

@@ -34,8 +34,14 @@ class View:
         return self.seen.get(name) or Seen(name=name)
 
     def unmet(self, spec: Unit) -> str | None:
-        """The first unit or group that `spec` needs and that is not ready."""
-        return next((need for need in spec.needs if not self.is_met(need)), None)
+        """The first unit or group that `spec` needs and that is not ready.
+
+        What is to run the same release has to run it first: its migration is done then.
+        """
+        return next(
+            (each for each in spec.needs if not self.is_met(each) or self._is_behind(each, spec)),
+            None,
+        )
 
     def is_met(self, need: str) -> bool:
         """Whether a unit is ready, or enough members of a group are."""
@@ -44,6 +50,16 @@ class View:
         names = self.members.get(need, ())
         least = max((self.wanted[name].group_least for name in names), default=1)
         return sum(name in self.ready for name in names) >= least
+
+    def _is_behind(self, need: str, spec: Unit) -> bool:
+        """Whether a unit or group will run the release of `spec`, and nothing of it does yet."""
+        names = (need,) if need in self.wanted else self.members.get(need, ())
+        same = [each for each in names if self.wanted[each].release == spec.release]
+        return bool(spec.release and same) and not any(
+            process.phase is Phase.READY and process.spec.release == spec.release
+            for each in same
+            for process in self.of(each).processes
+        )
 
     def _is_ready(self, name: str) -> bool:
         """Whether a unit is ready for those that need it.

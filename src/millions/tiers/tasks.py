@@ -1,6 +1,6 @@
 """Tasks: work done after the answer was given.
 
-Runs: nothing of its own on rung 1; the web process runs them, their rows are in the database.
+Runs: nothing of its own; the web processes run them, or the tier `workers` where the stack has it.
 Gives: `tasks` of the directory.
 Source: the embedded form of `sdk/tasks`.
 """
@@ -21,14 +21,17 @@ class Tasks(Table):
     """Background tasks."""
 
     concurrency: int = setting(
-        16, "How many tasks run at once in each web process.", bounds=(1, 1_024)
+        16,
+        "How many tasks run at once in each web process, where the stack has no workers.",
+        bounds=(1, 1_024),
     )
 
 
 def gives(context: Context) -> Mapping[str, Any]:
     """Who runs them, and how many at once."""
     concurrency = context.table("tasks", Tasks).concurrency
-    return {"tasks": TasksPlace(embedded=True, concurrency=concurrency)}
+    embedded = "workers" not in context.tables
+    return {"tasks": TasksPlace(embedded=embedded, concurrency=concurrency)}
 
 
 TIER = Tier(name="tasks", index=6, rung=1, settings=Tasks, gives=gives)

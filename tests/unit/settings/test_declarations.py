@@ -44,6 +44,8 @@ OTHER_VALUES = {
     "sticky": True,
     "exempt": ["10.0.0.0/8"],
     "eviction": "lru",
+    "queues": ["mail"],
+    "limits": {"video": 2},
 }
 BESIDE: dict[str, dict[str, Any]] = {
     "balancer": {"https": "127.0.0.1:8443"},

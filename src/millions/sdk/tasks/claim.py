@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from millions.sdk.tasks.outcome import Kept
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -53,15 +55,16 @@ class Burial:
 class Outcomes:
     """What became of tasks since the database was last told."""
 
-    __slots__ = ("buried", "done", "settled")
+    __slots__ = ("buried", "done", "kept", "settled")
 
     def __init__(self) -> None:
         self.done: list[int] = []
         self.settled: list[Settlement] = []
         self.buried: list[Burial] = []
+        self.kept: dict[int, Kept] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.done or self.settled or self.buried)
+        return bool(self.done or self.settled or self.buried or self.kept)
 
     def ids(self) -> list[int]:
         """Every task named here."""
@@ -72,3 +75,4 @@ class Outcomes:
         self.done[:0] = earlier.done
         self.settled[:0] = earlier.settled
         self.buried[:0] = earlier.buried
+        self.kept = earlier.kept | self.kept

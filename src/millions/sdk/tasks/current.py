@@ -5,6 +5,7 @@ It holds no connection; `complete_in` uses the session that it is given.
 
 from __future__ import annotations
 
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,16 @@ from millions.sdk.tasks import statements
 from millions.sdk.tasks.inside import execute
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from millions.sdk.session import Session
     from millions.sdk.tasks.claim import Claim
+
+PROGRESS_EVERY_S = 0.25
+"""Progress that is told more often is left out: whoever looks does so once a second."""
+
+WORDS_MAX = 200
 
 _current: ContextVar[Current] = ContextVar("millions_task")
 
@@ -24,12 +31,21 @@ _current: ContextVar[Current] = ContextVar("millions_task")
 class Current:
     """One attempt of one task."""
 
-    __slots__ = ("_claim", "_shard", "_worker", "completed")
+    __slots__ = ("_claim", "_report", "_shard", "_told_at_s", "_worker", "completed")
 
-    def __init__(self, claim: Claim, *, worker: int, shard: str | None) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        worker: int,
+        shard: str | None,
+        report: Callable[[float, str], None] | None = None,
+    ) -> None:
         self._claim = claim
         self._worker = worker
         self._shard = shard
+        self._report = report
+        self._told_at_s = float("-inf")
         self.completed = False
         """True once `complete_in` has committed."""
 
@@ -62,6 +78,16 @@ class Current:
     def due_at(self) -> datetime:
         """When this attempt became due; for a schedule the tick it stands for."""
         return self._claim.due_at
+
+    def progress(self, fraction: float, words: str = "") -> None:
+        """Say how far it is, 0 to 1, for `tasks.outcome`; costs no query, from any thread.
+
+        It is kept for a task that is declared with keep_s; what comes too often is left out.
+        """
+        now_s = time.monotonic()
+        if self._report is not None and now_s - self._told_at_s >= PROGRESS_EVERY_S:
+            self._told_at_s = now_s
+            self._report(min(max(float(fraction), 0.0), 1.0), words[:WORDS_MAX])
 
     async def complete_in(self, session: Session) -> None:
         """Acknowledge this task within `session`'s transaction: its effect and this are one.

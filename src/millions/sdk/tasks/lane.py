@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from millions.sdk.tasks import statements, tables
+from millions.sdk.tasks import outcome, statements, tables
 from millions.sdk.tasks.claim import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from millions.sdk.tasks.claim import Outcomes
+    from millions.sdk.tasks.claim import Outcomes, Settlement
 
     Connection = asyncpg.Connection[Any]
     Connect = Callable[[], Awaitable[Connection]]
@@ -34,8 +34,8 @@ LOST = (
 )
 """The connection is of no use any more. Whether the last statement took effect is not known."""
 
-Line = tuple[str, int, int]
-"""A queue, a priority, and the number of the task from which on to look."""
+Line = tuple[str, int, int, int]
+"""A queue, a priority, the number of the task from which on to look, and how many at most."""
 
 
 class Lane:
@@ -92,10 +92,11 @@ class Lane:
             self.worker,
             done,
             self._durable if done else "off",
-            [queue for queue, _, _ in lines],
-            [priority for _, priority, _ in lines],
-            [floor for _, _, floor in lines],
+            [queue for queue, _, _, _ in lines],
+            [priority for _, priority, _, _ in lines],
+            [floor for _, _, floor, _ in lines],
             wanted,
+            [min(most, wanted) for _, _, _, most in lines],
             timeout=STATEMENT_LIMIT_S,
         )
         claims = [Claim(*row) for row in rows]
@@ -103,28 +104,9 @@ class Lane:
         return claims
 
     async def tell(self, outcomes: Outcomes) -> None:
-        """Write down what failed and what is given back."""
+        """Write down what failed, what is given back, and what is kept of results."""
         if outcomes.settled:
-            columns = zip(
-                *(
-                    (
-                        each.id,
-                        tables.READY if each.delay_s is None else tables.WAITING,
-                        int(each.uncounted),
-                        each.delay_s,
-                        each.error,
-                        each.unknown,
-                    )
-                    for each in outcomes.settled
-                ),
-                strict=True,
-            )
-            await self.raw.execute(
-                statements.SETTLE,
-                self.worker,
-                *(list(column) for column in columns),
-                timeout=STATEMENT_LIMIT_S,
-            )
+            await self._settle(outcomes.settled)
         if outcomes.buried:
             await self.raw.execute(
                 statements.BURY,
@@ -133,6 +115,40 @@ class Lane:
                 [each.error for each in outcomes.buried],
                 timeout=STATEMENT_LIMIT_S,
             )
+
+        if outcomes.kept:
+            kept = tuple(outcomes.kept.values())
+            await self.raw.execute(
+                outcome.KEEP,
+                [each.id for each in kept],
+                [each.progress for each in kept],
+                [each.words for each in kept],
+                [each.result for each in kept],
+                [each.keep_s for each in kept],
+                timeout=STATEMENT_LIMIT_S,
+            )
+
+    async def _settle(self, settled: Sequence[Settlement]) -> None:
+        columns = zip(
+            *(
+                (
+                    each.id,
+                    tables.READY if each.delay_s is None else tables.WAITING,
+                    int(each.uncounted),
+                    each.delay_s,
+                    each.error,
+                    each.unknown,
+                )
+                for each in settled
+            ),
+            strict=True,
+        )
+        await self.raw.execute(
+            statements.SETTLE,
+            self.worker,
+            *(list(column) for column in columns),
+            timeout=STATEMENT_LIMIT_S,
+        )
 
     def drop(self) -> None:
         """Cut the connection without a word."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from millions.errors import TaskError, UnavailableError
 from millions.sdk.tasks import current, statements
+from millions.sdk.tasks import outcome as outcomes
 from millions.sdk.tasks.dead import DeadTask, TaskStatistics, by_queue
 from millions.sdk.tasks.outbox import Outbox
 from millions.sdk.tasks.registry import Registry
 from millions.sdk.tasks.schedule import Schedule
 from millions.sdk.tasks.task import Bounds, Task, name_of
 from millions.sdk.tasks.wake import PostgresWake
-from millions.sdk.tasks.worker import DRAIN_S, Worker
+from millions.sdk.tasks.worker import Options, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from millions.directory import Directory
     from millions.sdk.database import Database
     from millions.sdk.session import Session
+    from millions.sdk.tasks.outcome import Outcome
     from millions.sdk.tasks.wake import Wake
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 CONCURRENCY_MAX = 10_000
+QUEUE, PROCESS_QUEUE = "default", "processes"
+"""Where tasks are that are declared without a queue."""
 
 
 class Tasks:
@@ -62,10 +66,12 @@ class Tasks:
         /,
         *,
         name: str | None = None,
-        queue: str = "default",
+        queue: str | None = None,
         retries: int = 8,
         time_limit_s: float = 60.0,
         priority: int = 0,
+        process: bool = False,
+        keep_s: float = 0.0,
     ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
     def task(
         self,
@@ -73,24 +79,30 @@ class Tasks:
         /,
         *,
         name: str | None = None,
-        queue: str = "default",
+        queue: str | None = None,
         retries: int = 8,
         time_limit_s: float = 60.0,
         priority: int = 0,
+        process: bool = False,
+        keep_s: float = 0.0,
     ) -> Any:
         """Declare a function, async or not, as a task.
 
         `retries` after the first attempt, with growing waits; `priority` -2 to 2 orders tasks
-        within and across queues. Raise TaskError when something is out of bounds.
+        within and across queues. `process`: a plain function that computes, which runs in a process
+        of its own, with no noun open; its queue is "processes", that of others "default". `keep_s`:
+        how long `outcome` tells its result and progress. Raise TaskError for what is out of bounds.
         """
 
         def declare(found: Callable[..., Any]) -> Task[..., Any]:
             bounds = Bounds(
                 name=name or name_of(found),
-                queue=queue,
+                queue=queue if queue is not None else (PROCESS_QUEUE if process else QUEUE),
                 retries=retries,
                 time_limit_s=time_limit_s,
                 priority=priority,
+                process=process,
+                keep_s=keep_s,
             )
             task = Task(found, bounds, self._outbox)
             self._registry.add(task)
@@ -115,9 +127,7 @@ class Tasks:
 
         return declare
 
-    def current(self) -> current.Current:
-        """Answer the task that is running. Raise TaskError outside of one."""
-        return current.current()
+    current = staticmethod(current.current)
 
     async def enqueue_many(
         self,
@@ -131,17 +141,12 @@ class Tasks:
         return await self._outbox.put_many(task.bounds, rows, session=session)
 
     def worker(
-        self,
-        *,
-        concurrency: int | None = None,
-        queues: Sequence[str] | None = None,
-        drain_s: float = DRAIN_S,
-        exits_when_blocked: bool = False,
+        self, *, concurrency: int | None = None, options: Options | None = None, **chosen: Any
     ) -> Worker:
         """Make a worker: `async with tasks.worker(): …`.
 
-        `concurrency` tasks at once (the directory's when None), of `queues` (every queue that a
-        task is declared for when None).
+        `concurrency` tasks at once (the directory's when None); what else may be chosen, such as
+        `queues`, are the fields of `Options`.
         """
         directory = self._open()
         concurrency = concurrency if concurrency is not None else directory.tasks.concurrency
@@ -161,11 +166,14 @@ class Tasks:
             registry=self._registry,
             wake=self._wake,
             concurrency=concurrency,
-            queues=queues,
             shard=shard,
-            drain_s=drain_s,
-            exits_when_blocked=exits_when_blocked,
+            options=options if options is not None else Options(**chosen),
         )
+
+    async def outcome(self, task_id: int) -> Outcome:
+        """Answer how a task stands: its state, its progress, and its result where it is kept."""
+        self._open()
+        return await outcomes.ask(self._db.pool(), task_id)
 
     async def dead(self, *, limit: int = 100) -> list[DeadTask]:
         """Answer dead letters, the latest first."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from millions.sdk.tasks.claim import Claim
     from millions.sdk.tasks.lane import Line
@@ -18,6 +19,9 @@ AHEAD_S = 0.1
 
 AHEAD_MAX = 1000
 SMOOTHING = 0.3
+
+UNLIMITED = 1_000_000
+"""More tasks of one queue than a claim ever asks for."""
 
 MARGIN = 4096
 """Numbers below the highest one claimed that are still looked at: a transaction that began
@@ -32,8 +36,17 @@ FROM_THE_START_SHARE = 20
 class Pace:
     """What a worker knows of the queues between two claims."""
 
-    def __init__(self, registry: Registry, runner: Runner, queues: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        runner: Runner,
+        queues: Sequence[str] | None,
+        limits: Mapping[str, int],
+    ) -> None:
         self.may_have_work = True
+        self._limits = limits
+        self._asked: dict[str, int] = {}
+        self._full: set[str] = set()
         self._registry = registry
         self._runner = runner
         self._chosen = tuple(queues) if queues is not None else None
@@ -57,6 +70,8 @@ class Pace:
 
     def wanted(self) -> int:
         """How many to claim now; 0 while enough are at hand, so that batches stay large."""
+        if self._full and any(self._rooms()[queue] for queue in self._full):
+            self.may_have_work = True
         if not self.may_have_work or len(self._runner.ready) > self.target // 2:
             return 0
         return self.room()
@@ -86,17 +101,49 @@ class Pace:
             self._queues = queues = (*queues[1:], queues[0])
         self.may_have_work = False  # what is offered from here on is a reason to ask again
         self._offered = 0
+        self._asked = rooms = self._rooms()
         return [
-            (queue, priority, self._floors.get((queue, priority), 0))
+            (queue, priority, self._floors.get((queue, priority), 0), rooms.get(queue, UNLIMITED))
             for priority in self._registry.priorities()
             for queue in queues
+            if rooms.get(queue, UNLIMITED)
         ]
+
+    def within_limits(self, claims: list[Claim]) -> list[Claim]:
+        """Those of `claims`, most urgent first, that may run; the others are given back.
+
+        A claim asks for each priority of a queue apart, so it may bring more than there is room.
+        """
+        rooms, kept = self._rooms(), list[Any]()
+        if not rooms:
+            return claims
+        for claim in claims:
+            if claim.queue in rooms:
+                if not rooms[claim.queue]:
+                    self._runner.return_claim(claim)
+                    continue
+                rooms[claim.queue] -= 1
+            kept.append(claim)
+        return kept
+
+    def _rooms(self) -> dict[str, int]:
+        """How many more tasks of each queue that has a limit may be held."""
+        limits = dict(self._limits)
+        for queue in self._registry.process_queues:
+            limits[queue] = min(self._runner.processes, limits.get(queue, UNLIMITED))
+        if not limits:
+            return limits
+        held = self._runner.held_by_queue()
+        return {queue: max(0, most - held[queue]) for queue, most in limits.items()}
 
     def exchanged(self, claims: list[Claim], wanted: int, *, took_s: float, now_s: float) -> None:
         """Learn from what a claim of `wanted` tasks brought and how long it took."""
         self._measure(now_s)
         if not wanted:
             return
+        if self._asked:
+            brought = Counter(claim.queue for claim in claims)
+            self._full = {queue for queue, room in self._asked.items() if brought[queue] >= room}
         if len(claims) >= wanted:
             self.may_have_work = True
         if self._from_the_start:

@@ -19,6 +19,8 @@ class Registry:
     def __init__(self) -> None:
         self.tasks: dict[str, AnyTask] = {}
         self.schedules: dict[str, Schedule] = {}
+        self.process_queues: set[str] = set()
+        """Queues of tasks that run in processes of their own; no other task is in one of them."""
 
     def add(self, task: AnyTask) -> None:
         """Know `task`. Raise TaskError when another function already has its name."""
@@ -30,7 +32,10 @@ class Registry:
                 because=f"{_place(known)} has that name already",
                 try_="another name=…",
             )
+        self._check_queue(task)
         self.tasks[name] = task
+        if task.bounds.process:
+            self.process_queues.add(task.bounds.queue)
 
     def schedule(self, task: AnyTask, schedule: Schedule) -> None:
         """Enqueue `task` by `schedule`. Raise TaskError when it needs arguments."""
@@ -46,6 +51,24 @@ class Registry:
         """Every queue that a task is declared for, in order of declaration."""
         return tuple(dict.fromkeys(task.bounds.queue for task in self.tasks.values()))
 
+    def _check_queue(self, task: AnyTask) -> None:
+        """Raise TaskError for a queue whose tasks would wait for each other's processes."""
+        queue, process = task.bounds.queue, task.bounds.process
+        mixed = next(
+            (
+                each.bounds.name
+                for each in self.tasks.values()
+                if each.bounds.queue == queue and each.bounds.process != process
+            ),
+            "",
+        )
+        if mixed and mixed != task.bounds.name:
+            raise TaskError(
+                cannot=f"declare task {task.bounds.name!r} for queue {queue!r}",
+                because=f"{mixed} is in it, and only one of both has process=True",
+                try_="another queue=… for tasks that run in processes",
+            )
+
     @staticmethod
     def priorities() -> tuple[int, ...]:
         """Highest first."""
@@ -53,5 +76,4 @@ class Registry:
 
 
 def _place(task: AnyTask) -> str:
-    function = task.function
-    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}"
+    return ".".join(task.place)

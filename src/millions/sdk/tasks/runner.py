@@ -9,28 +9,24 @@ import asyncio
 import contextvars
 import random
 import time
-import traceback
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from millions.errors import TaskError
-from millions.sdk import requests
 from millions.sdk.log import log
 from millions.sdk.tasks import backoff, codec, current
+from millions.sdk.tasks.attempt import Run, enter, kind_of, named, over_time, words_of
 from millions.sdk.tasks.claim import Burial, Outcomes, Settlement
-from millions.sdk.tasks.threads import Job, Threads
+from millions.sdk.tasks.counting import DONE, Counts
+from millions.sdk.tasks.outcome import Kept
+from millions.sdk.tasks.processes import Processes
+from millions.sdk.tasks.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from millions.sdk.tasks.claim import Claim
-    from millions.sdk.tasks.registry import AnyTask, Registry
-
-ERROR_MAX = 4000
-"""Characters of a traceback that are kept: its end, which says what happened."""
+    from millions.sdk.tasks.registry import Registry
 
 SWEEP_S = 0.1
 """How often time limits are looked at, while anything runs."""
@@ -43,21 +39,6 @@ TIME_LIMIT = "time limit"
 STOPPING = "stopping"
 
 
-@dataclass(slots=True, eq=False)
-class Run:
-    """One attempt under way."""
-
-    claim: Claim
-    task: AnyTask
-    attempt: current.Current
-    deadline_s: float
-    asyncio_task: asyncio.Task[None] | None = None
-    job: Job | None = None
-    cancelled: str = ""
-    cancels: int = 0
-    settled: bool = False
-
-
 class Runner:
     """The tasks that this process holds: those that run, and those that are next."""
 
@@ -66,9 +47,12 @@ class Runner:
         registry: Registry,
         *,
         concurrency: int,
+        processes: int = 1,
         changed: Callable[[], None],
     ) -> None:
         self.concurrency = concurrency
+        self.processes = processes
+        self.counts = Counts()
         self.ready: deque[Claim] = deque()
         self.running: dict[int, Run] = {}
         self.outcomes = Outcomes()
@@ -78,6 +62,7 @@ class Runner:
         self._registry = registry
         self._changed = changed
         self._threads = Threads(concurrency)
+        self._processes = Processes(processes)
         self._sweep: asyncio.TimerHandle | None = None
         self._worker = 0
         self._shard: str | None = None
@@ -92,11 +77,19 @@ class Runner:
         """Every task that the database must believe to be here."""
         return [*(claim.id for claim in self.ready), *self.running, *self.outcomes.ids()]
 
+    def held_by_queue(self) -> Counter[str]:
+        """How many tasks of each queue run or are next."""
+        running = (run.claim.queue for run in self.running.values())
+        return Counter([*running, *(claim.queue for claim in self.ready)])
+
     def give_back(self) -> None:
         """Let go of what has not begun."""
         while self.ready:
-            claim = self.ready.popleft()
-            self._settle(Settlement(id=claim.id, queue=claim.queue, uncounted=True))
+            self.return_claim(self.ready.popleft())
+
+    def return_claim(self, claim: Claim) -> None:
+        """Let go of one task, at once and uncounted."""
+        self._settle(Settlement(id=claim.id, queue=claim.queue, uncounted=True))
 
     def cancel_all(self, why: str) -> None:
         """Cancel what runs; `why` decides what becomes of it."""
@@ -115,8 +108,9 @@ class Runner:
         self.running.clear()
 
     def close(self) -> None:
-        """Stop the threads that idle."""
+        """Stop the threads and processes that idle."""
         self._threads.close()
+        self._processes.close()
         if self._sweep is not None:
             self._sweep.cancel()
 
@@ -141,22 +135,32 @@ class Runner:
             self._bury(claim, str(error))
             return
         if not task.accepts(arguments, keywords):
-            self._unknown(claim, f"{claim.arguments:.200} does not fit its parameters")
+            self._unknown(claim, task.misfit(arguments, keywords))
             return
-        attempt = current.Current(claim, worker=self._worker, shard=self._shard)
-        run = Run(claim, task, attempt, self.last_start_s + task.bounds.time_limit_s)
+        loop = asyncio.get_running_loop()
+
+        def report(fraction: float, words: str) -> None:
+            loop.call_soon_threadsafe(self._progressed, run, fraction, words)
+
+        attempt = current.Current(claim, worker=self._worker, shard=self._shard, report=report)
+        began_s = self.last_start_s
+        run = Run(claim, task, attempt, began_s, began_s + task.bounds.time_limit_s)
         self.running[claim.id] = run
-        run.asyncio_task = asyncio.get_running_loop().create_task(
+        run.asyncio_task = loop.create_task(
             self._run(run, arguments, keywords), name=claim.name, context=contextvars.Context()
         )
 
     async def _run(self, run: Run, arguments: list[Any], keywords: dict[str, Any]) -> None:
         try:
-            _enter(run)
+            enter(run)
             if run.task.is_async:
-                await run.task.function(*arguments, **keywords)
+                result = await run.task.function(*arguments, **keywords)
+            elif run.task.bounds.process:
+                text = await self._processes.run(run.task, run.claim, run.attempt.progress)
+                result = codec.decode(text)[0][0] if run.task.bounds.keep_s else None
             else:
-                await self._in_thread(run, arguments, keywords)
+                result = await self._in_thread(run, arguments, keywords)
+            self._keep(run, result)
         except asyncio.CancelledError as error:
             self._cancelled(run, error)
         except KeyboardInterrupt:
@@ -168,25 +172,46 @@ class Runner:
         finally:
             self._over(run)
 
-    async def _in_thread(self, run: Run, arguments: list[Any], keywords: dict[str, Any]) -> None:
+    async def _in_thread(self, run: Run, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         run.job = self._threads.submit(
             lambda: run.task.function(*arguments, **keywords), contextvars.copy_context()
         )
         try:
-            await run.job.future
+            return await run.job.future
         except asyncio.CancelledError:
             self._threads.give_up(run.job)
             raise
 
+    def _keep(self, run: Run, result: Any) -> None:
+        """Have the result written, where it is kept. Raise TaskError for one that cannot be."""
+        keep_s = run.task.bounds.keep_s
+        if keep_s and not run.settled:
+            text = codec.encode([result], {})
+            kept = Kept(id=run.claim.id, keep_s=keep_s, progress=1.0, result=text)
+            self.outcomes.kept[run.claim.id] = kept
+
+    def _progressed(self, run: Run, fraction: float, words: str) -> None:
+        keep_s = run.task.bounds.keep_s
+        if keep_s and not run.settled:
+            kept = Kept(id=run.claim.id, keep_s=keep_s, progress=fraction, words=words)
+            self.outcomes.kept[run.claim.id] = kept
+            self._changed()
+
     def _done(self, run: Run) -> None:
-        if not run.settled and not run.attempt.completed:
-            self.outcomes.done.append(run.claim.id)
+        if not run.settled:
+            self._count(run, DONE)
+            if not run.attempt.completed:
+                self.outcomes.done.append(run.claim.id)
+
+    def _count(self, run: Run, kind: str) -> None:
+        self.counts.note(run.claim.name, kind, time.monotonic() - run.began_s)
 
     def _failed(self, run: Run, error: BaseException) -> None:
         claim = run.claim
         if run.settled:
             return
-        words = _words(error)
+        words = words_of(error)
+        self._count(run, kind_of(error))
         final = claim.attempt > run.task.bounds.retries
         if final:
             self.outcomes.buried.append(Burial(id=claim.id, error=words))
@@ -199,7 +224,7 @@ class Runner:
             again=not final,
             completed=run.attempt.completed,
             error=words.rstrip().rpartition("\n")[2],
-            **_named(claim),
+            **named(claim),
         )
 
     def _cancelled(self, run: Run, error: asyncio.CancelledError) -> None:
@@ -209,7 +234,7 @@ class Runner:
         if run.cancelled == STOPPING:
             self._settle(Settlement(id=claim.id, queue=claim.queue, uncounted=True))
         else:
-            self._failed(run, _over_time(run) if run.cancelled == TIME_LIMIT else error)
+            self._failed(run, over_time(run) if run.cancelled == TIME_LIMIT else error)
 
     def _unknown(self, claim: Claim, why: str) -> None:
         """Leave it for others for a while: a newer release may have enqueued it."""
@@ -231,8 +256,9 @@ class Runner:
 
     def _bury(self, claim: Claim, why: str) -> None:
         self.outcomes.buried.append(Burial(id=claim.id, error=why))
+        self.counts.note(claim.name, "does not fit this release", 0.0)
         self._changed()
-        log.error("task is a dead letter", error=why, **_named(claim))
+        log.error("task is a dead letter", error=why, **named(claim))
 
     def _settle(self, settlement: Settlement) -> None:
         self.outcomes.settled.append(settlement)
@@ -271,30 +297,4 @@ class Runner:
         self._cancelled(run, asyncio.CancelledError())
         self._over(run)
         self.abandoned += 1
-        log.error("task ignores its cancellation", **_named(run.claim))
-
-
-def _enter(run: Run) -> None:
-    """Fill the empty context of a task: who asked for it, and which attempt it is."""
-    claim = run.claim
-    current.enter(run.attempt)
-    if claim.request_id is not None:
-        scope: dict[str, Any] = {"type": "task", "headers": []}
-        requests.enter(requests.Request(claim.request_id, scope, time.perf_counter()))
-    structlog.contextvars.bind_contextvars(task=claim.name, task_id=claim.id, attempt=claim.attempt)
-
-
-def _named(claim: Claim) -> dict[str, Any]:
-    """What a log line says of a task, where the context does not."""
-    return {"task": claim.name, "task_id": claim.id}
-
-
-def _over_time(run: Run) -> TimeoutError:
-    return TimeoutError(f"it ran longer than its limit of {run.task.bounds.time_limit_s:g} s")
-
-
-def _words(error: BaseException) -> str:
-    """The end of the traceback, as PostgreSQL can keep it."""
-    lines = traceback.format_exception(error)
-    text = "".join(lines)[-ERROR_MAX:].replace("\0", "�")
-    return text.encode("utf-8", "replace").decode()
+        log.error("task ignores its cancellation", **named(run.claim))

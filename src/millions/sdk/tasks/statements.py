@@ -47,12 +47,13 @@ EXCHANGE = f"""
         SELECT id FROM millions.task_workers WHERE id = $1 FOR SHARE
     ), picked AS (
         SELECT task.id
-        FROM unnest($4::text[], $5::smallint[], $6::bigint[]) AS line (queue, priority, floor)
+        FROM unnest($4::text[], $5::smallint[], $6::bigint[], $8::bigint[])
+            AS line (queue, priority, floor, most)
         CROSS JOIN LATERAL (
             SELECT id FROM millions.tasks
             WHERE state = {READY} AND queue = line.queue AND priority = line.priority
               AND id >= line.floor
-            ORDER BY id LIMIT $7 FOR UPDATE SKIP LOCKED
+            ORDER BY id LIMIT line.most FOR UPDATE SKIP LOCKED
         ) AS task
         WHERE EXISTS (SELECT FROM registered)
         LIMIT $7

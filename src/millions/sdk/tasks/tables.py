@@ -93,4 +93,24 @@ SCHEMA: tuple[str, ...] = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS tasks_dead_died_at ON millions.tasks_dead (died_at)",
+    """
+    CREATE TABLE IF NOT EXISTS millions.task_results (
+        id bigint PRIMARY KEY,
+        progress float8 NOT NULL,
+        words text NOT NULL,
+        result text,
+        kept_until timestamptz NOT NULL
+    ) WITH (fillfactor = 70)
+    """,
+    "CREATE INDEX IF NOT EXISTS task_results_kept ON millions.task_results (kept_until)",
+    """
+    CREATE TABLE IF NOT EXISTS millions.task_counts (
+        minute timestamptz NOT NULL,
+        name text COLLATE "C" NOT NULL,
+        kind text COLLATE "C" NOT NULL,
+        tasks bigint NOT NULL,
+        seconds float8 NOT NULL,
+        PRIMARY KEY (minute, name, kind)
+    ) WITH (fillfactor = 50)
+    """,
 )

@@ -29,6 +29,7 @@ PRIORITIES = range(-2, 3)
 
 RETRIES_MAX = 100
 TIME_LIMIT_MAX_S = 86_400.0
+KEEP_MAX_S = 30 * 86_400.0
 NAME_MAX = 200
 QUEUE = re.compile(r"[a-z0-9_.-]{1,64}")
 OURS = ("session", "delay_s", "at", "key")
@@ -44,6 +45,8 @@ class Bounds:
     retries: int = 8
     time_limit_s: float = 60.0
     priority: int = 0
+    process: bool = False
+    keep_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise TaskError for what is out of bounds."""
@@ -53,6 +56,7 @@ class Bounds:
             (0 <= self.retries <= RETRIES_MAX, "retries", f"0 to {RETRIES_MAX}"),
             (0 < self.time_limit_s <= TIME_LIMIT_MAX_S, "time_limit_s", f"≤ {TIME_LIMIT_MAX_S:g}"),
             (self.priority in PRIORITIES, "priority", f"{PRIORITIES[0]} to {PRIORITIES[-1]}"),
+            (0 <= self.keep_s <= KEEP_MAX_S, "keep_s", f"0 to {KEEP_MAX_S:g} seconds"),
         )
         for good, field, allowed in checks:
             if not good:
@@ -70,6 +74,10 @@ class Task(Generic[P, R]):
         self.function = function
         self.bounds = bounds
         self.is_async = _is_async(function, bounds.name)
+        self.place = place_of(function)
+        """Its module, and its name in there."""
+        if bounds.process:
+            self._check_process()
         self._signature = _signature(function, bounds.name)
         self._fewest, self._most = _positional(self._signature)
         self._outbox = outbox
@@ -114,6 +122,31 @@ class Task(Generic[P, R]):
             )
         return codec.encode(arguments, keywords)
 
+    def misfit(self, arguments: Any, keywords: dict[str, Any]) -> str:
+        """Why the function cannot be called so, for people."""
+        try:
+            self._signature.bind(*arguments, **keywords)
+        except TypeError as error:
+            given = f"{arguments!r:.100}{f' {keywords!r:.100}' if keywords else ''}"
+            name = self.place[1]
+            return f"this release has {name}{self._signature}, the task {given}: {error}"
+        return ""
+
+    def _check_process(self) -> None:
+        """Raise TaskError for a function that another process would not find or could not run."""
+        if self.is_async:
+            because, try_ = "it is async, and would compute all the same", "a plain function"
+        elif "<" in ".".join(self.place) or self.place[0] == "__main__":
+            because = f"another process could not import {'.'.join(self.place)}"
+            try_ = "a function at the top of a module"
+        else:
+            return
+        raise TaskError(
+            cannot=f"declare task {self.bounds.name!r} with process=True",
+            because=because,
+            try_=try_,
+        )
+
     def accepts(self, arguments: Any, keywords: dict[str, Any]) -> bool:
         """Whether the function can be called so."""
         if not keywords and self._fewest <= len(arguments) <= self._most:
@@ -127,12 +160,17 @@ class Task(Generic[P, R]):
 
 def name_of(function: Callable[..., Any]) -> str:
     """The default name: where the function stands, `photos.tasks.thumbnail`."""
+    return ".".join(place_of(function))
+
+
+def place_of(function: Callable[..., Any]) -> tuple[str, str]:
+    """The module of a function, and its name in there."""
     function = _innermost(function)
-    place = function.__module__
+    place = getattr(function, "__module__", "")
     spec = getattr(inspect.getmodule(function), "__spec__", None)
     if place == "__main__" and spec is not None:
         place = str(spec.name)  # started with python -m
-    return f"{place}.{function.__qualname__}"
+    return place, str(getattr(function, "__qualname__", function))
 
 
 def _innermost(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from millions.sdk.log import log
-from millions.sdk.tasks import statements
+from millions.sdk.tasks import counting, outcome, statements
 
 if TYPE_CHECKING:
     import asyncpg
@@ -131,6 +131,8 @@ class Tender:
         self._sweep_at_s = time.monotonic() + SWEEP_EVERY_S
         await connection.execute(statements.SWEEP_KEYS, SWEEP_MAX)
         await connection.execute(statements.SWEEP_DEAD, SWEEP_MAX, DEAD_KEPT_S)
+        await connection.execute(outcome.SWEEP, SWEEP_MAX)
+        await connection.execute(counting.SWEEP, SWEEP_MAX, counting.KEPT_S)
 
     def _pause_s(self) -> float:
         share = max(1.0, self._workers / WORKERS_PER_TURN)

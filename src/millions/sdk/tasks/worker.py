@@ -13,11 +13,13 @@ import os
 import random
 import socket
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
 from millions.sdk.log import log
+from millions.sdk.tasks import counting
 from millions.sdk.tasks.claim import Outcomes
 from millions.sdk.tasks.lane import LOST, Lane
 from millions.sdk.tasks.pace import Pace
@@ -27,7 +29,7 @@ from millions.sdk.tasks.vacuum import Vacuum
 from millions.sdk.tasks.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from millions.sdk.tasks.lane import Connect
     from millions.sdk.tasks.registry import Registry
@@ -52,6 +54,21 @@ LONGEST_PAUSE_S = 1.0
 """Between attempts to connect again; shorter than others take to declare a worker dead."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What may be chosen for one worker.
+
+    `queues` None: every queue that a task is declared for; `limits` bounds how many tasks of a
+    queue run at once; `processes` how many of those that are declared with process=True.
+    """
+
+    queues: Sequence[str] | None = None
+    limits: Mapping[str, int] = field(default_factory=dict[str, int])
+    processes: int = 1
+    drain_s: float = DRAIN_S
+    exits_when_blocked: bool = False
+
+
 class Worker:
     """`async with worker:` runs tasks until the block ends, and then lets them finish."""
 
@@ -62,21 +79,24 @@ class Worker:
         registry: Registry,
         wake: Wake,
         concurrency: int,
-        queues: Sequence[str] | None = None,
+        options: Options,
         shard: str | None = None,
-        drain_s: float = DRAIN_S,
-        exits_when_blocked: bool = False,
     ) -> None:
         self._lane = Lane(connect, f"{socket.gethostname()} {os.getpid()}")
         self._wake = wake
         self._shard = shard
-        self._drain_s = drain_s
+        self._drain_s = options.drain_s
         self._event = asyncio.Event()
-        self._runner = Runner(registry, concurrency=concurrency, changed=self._event.set)
-        self._pace = Pace(registry, self._runner, queues)
+        self._runner = Runner(
+            registry,
+            concurrency=concurrency,
+            processes=options.processes,
+            changed=self._event.set,
+        )
+        self._pace = Pace(registry, self._runner, options.queues, options.limits)
         self._tender = Tender(self._lane, registry)
         self._vacuum = Vacuum(connect)
-        self._watchdog = Watchdog(self._runner, exits=exits_when_blocked)
+        self._watchdog = Watchdog(self._runner, exits=options.exits_when_blocked)
         self._serving: asyncio.Task[None] | None = None
         self._leave_wake: Callable[[], None] | None = None
         self._closing = False
@@ -84,6 +104,7 @@ class Worker:
         self._tend_at_s = 0.0
         self._beat_at_s = 0.0
         self._poll_at_s = 0.0
+        self._count_at_s = 0.0
 
     async def __aenter__(self) -> Self:
         try:
@@ -108,6 +129,10 @@ class Worker:
     def held(self) -> int:
         """How many tasks it holds."""
         return len(self._runner.held())
+
+    def held_names(self) -> list[str]:
+        """The tasks that run here now, by name; from any thread."""
+        return [run.claim.name for run in tuple(self._runner.running.values())]
 
     async def stop(self) -> None:
         """Claim nothing more, let tasks finish for `drain_s`, give back the rest. Idempotent."""
@@ -185,6 +210,9 @@ class Worker:
                 await self._tend()
             if now_s >= self._poll_at_s:
                 self._pace.may_have_work = True
+            if now_s >= self._count_at_s:
+                self._count_at_s = now_s + counting.FLUSH_EVERY_S
+                await self._runner.counts.write(self._lane)
             if self._runner.ready and now_s - self._runner.last_start_s > STALE_S:
                 self._runner.give_back()
             wanted = 0 if self._closing else self._pace.wanted()
@@ -192,13 +220,14 @@ class Worker:
                 await self._exchange(wanted)
             else:
                 await self._wait()
+        await self._runner.counts.write(self._lane)
 
     async def _exchange(self, wanted: int) -> None:
         outcomes, self._runner.outcomes = self._runner.outcomes, Outcomes()
         lines = self._pace.lines() if wanted else ()
         began_s = time.monotonic()
         try:
-            if outcomes.settled or outcomes.buried:
+            if outcomes.settled or outcomes.buried or outcomes.kept:
                 await self._lane.tell(outcomes)
             claims = await self._lane.exchange(outcomes.done, lines, wanted)
         except BaseException:
@@ -211,7 +240,8 @@ class Worker:
         if wanted:
             self._poll_at_s = now_s + POLL_S * random.uniform(0.75, 1.25)  # noqa: S311  # jitter
         if claims:
-            self._runner.hold(claims, worker=self._lane.worker, shard=self._shard)
+            kept = self._pace.within_limits(claims)
+            self._runner.hold(kept, worker=self._lane.worker, shard=self._shard)
         if self._closing:
             self._runner.give_back()
         elif len(outcomes.done) + len(claims) < BATCH_WORTH and self._runner.running:

@@ -18,7 +18,7 @@ from millions.sdk.tasks import SCHEMA, Tasks
 from millions.testing import directory_for, eventually
 
 FORMS = ["embedded"]
-TABLES = "tasks, tasks_dead, task_keys, task_schedules, task_workers"
+TABLES = "tasks, tasks_dead, task_keys, task_schedules, task_workers, task_results, task_counts"
 
 
 @dataclass

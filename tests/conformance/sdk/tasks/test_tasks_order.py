@@ -147,8 +147,8 @@ async def test_ticks_that_passed_while_nobody_ran_are_made_up_for_by_one(process
     [
         pytest.param(
             statements.EXCHANGE,
-            "int, bigint[], text, text[], smallint[], bigint[], int",
-            "1, '{1,2}', 'on', '{default}', '{0}', '{0}', 10",
+            "int, bigint[], text, text[], smallint[], bigint[], int, bigint[]",
+            "1, '{1,2}', 'on', '{default}', '{0}', '{0}', 10, '{10}'",
             id="claim",
         ),
         pytest.param(statements.PROMOTE, "int", "10", id="promote"),

@@ -1,0 +1,75 @@
+"""Workers run the release of the web tier, on addresses of their own; web servers then run none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from millions import stack
+from millions.errors import StackFileError
+from millions.tiers.kind import Engine, Places
+
+if TYPE_CHECKING:
+    from millions.model import Unit
+
+APP = '[app]\nname = "photos"\nweb = "photos.web:app"\ntasks = "photos.tasks"\n'
+PLACES = Places(
+    network=7,
+    python="/venv/bin/python",
+    path="/venv/bin:/usr/bin",
+    release="r1-00000000",
+    release_folder="/state/releases/r1-00000000",
+    secrets_folder="/state/secrets",
+    files_folder="/state/files",
+    secret_files=(("STRIPE_KEY", "app.STRIPE_KEY.1"),),
+    engines=(Engine(name="postgresql", folder="/pg/bin", major=18),),
+)
+
+
+def workers(text: str) -> list[Unit]:
+    return [unit for unit in stack.units(stack.parse(APP + text), PLACES) if unit.tier == "workers"]
+
+
+def test_without_the_table_web_servers_run_the_tasks() -> None:
+    assert workers("") == []
+    assert stack.directory(stack.parse(APP), PLACES, epoch=1).tasks.embedded
+
+
+def test_with_it_they_do_not() -> None:
+    read = stack.parse(APP + "[workers]\n")
+    assert not stack.directory(read, PLACES, epoch=1).tasks.embedded
+    web = [next(u for u in stack.units(stack.parse(t), PLACES)) for t in (APP, APP + "[workers]\n")]
+    assert web[0].revision != web[1].revision, "a web server that ran tasks is replaced"
+
+
+def test_each_worker_has_the_release_the_secrets_and_an_address_of_its_own() -> None:
+    one, two = workers("[workers]\nservers = 2\n")
+    assert (one.name, two.name) == ("workers.1", "workers.2")
+    assert one.address != two.address
+    assert one.release == PLACES.release
+    assert one.secret_environment == PLACES.secret_files
+    assert one.command[3:5] == ("photos.web:app", "photos.tasks")
+
+
+def test_queues_and_limits_reach_the_command() -> None:
+    (one,) = workers('[workers]\nservers = 1\nqueues = ["mail"]\nlimits = { mail = 2 }\n')
+    assert {"--queue=mail", "--limit=mail=2"} <= set(one.command)
+
+
+def test_the_kernel_holds_a_bound_above_the_one_that_is_watched() -> None:
+    (one,) = workers("[workers]\nservers = 1\nmemory_mib = 100\n")
+    assert one.limits.memory_mib is not None
+    assert one.limits.memory_mib > 100
+    assert "--memory-mib=100" in one.command
+
+
+def test_a_limit_below_one_is_refused() -> None:
+    with pytest.raises(StackFileError, match="at least 1"):
+        workers("[workers]\nlimits = { mail = 0 }\n")
+
+
+def test_more_workers_than_the_database_has_connections_for_are_refused() -> None:
+    read = stack.parse(APP + "[workers]\nservers = 20\n")
+    with pytest.raises(StackFileError, match="the database accepts 100"):
+        stack.check(read, PLACES, lambda _unit, _name: None)

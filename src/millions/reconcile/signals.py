@@ -1,0 +1,135 @@
+"""Signals: from what is seen of a balancer or a table of tasks to a reading for `scaling`.
+
+Pure. Work under way is counted where it waits: at the balancer, whose queue grows at once, while
+response times stay flat until it is too late. CPU is not looked at: a copy that waits for its
+database is full without it.
+
+Source: Little's law; the measurements in docs/decisions/0018-autoscaling.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from millions.reconcile.scaling import GAP_S, Reading
+
+if TYPE_CHECKING:
+    from millions.reconcile.scaling import Rule
+
+SILENT_S = 3.0
+"""A server that has requests and answers none for so long is stuck: what it has says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSeen:
+    """One server of a pool: what it has under way, and what it answered since some beginning."""
+
+    name: str
+    takes: bool
+    under_way: int
+    answered: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSeen:
+    """A pool at one moment. `waiting` requests have no server yet; `asked` counts all that came."""
+
+    at_s: float
+    servers: tuple[ServerSeen, ...]
+    waiting: int
+    asked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """Of one server: how much it had answered, and since when it has answered no more."""
+
+    name: str
+    answered: int
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What is remembered of a pool: who answers, and how many answers there were of all."""
+
+    at_s: float = 0.0
+    servers: tuple[Answering, ...] = ()
+    answered: int = 0
+
+
+def of_pool(rule: Rule, pulse: Pulse, pool: PoolSeen) -> tuple[Pulse, Reading]:
+    """Read a balancer's pool: its requests under way, for a target of so many for each server."""
+    fresh = not 0.0 <= pool.at_s - pulse.at_s <= GAP_S
+    known = {} if fresh else {each.name: each for each in pulse.servers}
+    answering = tuple(_answering(each, known.get(each.name), pool.at_s) for each in pool.servers)
+    more = sum(
+        max(0, each.answered - known[each.name].answered)
+        for each in pool.servers
+        if each.name in known
+    )
+    after = Pulse(at_s=pool.at_s, servers=answering, answered=pulse.answered + more)
+    silent = {each.name for each in answering if pool.at_s - each.since_s >= SILENT_S}
+    able = [each for each in pool.servers if each.takes and each.name not in silent]
+    under_way = sum(each.under_way for each in able)
+    reading = Reading(
+        at_s=pool.at_s,
+        ready=len(able),
+        needed=(under_way + pool.waiting) / rule.target,
+        asked=pool.asked,
+        answered=after.answered,
+        backlog=max(0.0, under_way + pool.waiting - len(able) * rule.target),
+        words=_words(rule, under_way, pool.waiting, len(able), sorted(silent)),
+    )
+    return after, reading
+
+
+def _answering(server: ServerSeen, known: Answering | None, at_s: float) -> Answering:
+    waits = known is not None and server.under_way > 0 and server.answered == known.answered
+    since_s = known.since_s if known is not None and waits else at_s
+    return Answering(name=server.name, answered=server.answered, since_s=since_s)
+
+
+def _words(rule: Rule, under_way: int, waiting: int, able: int, silent: list[str]) -> str:
+    servers = "1 server" if able == 1 else f"{able} servers"
+    said = f"{under_way} requests under way and {waiting} waiting for {servers}"
+    said += f", {rule.target:g} are meant for each"
+    return f"{said}; no answer from {', '.join(silent)}" if silent else said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TasksSeen:
+    """The tasks of one queue at one moment.
+
+    `workers` take tasks, `slots` of them at a time each; `running` and `waiting` are due now, the
+    `oldest_s` of which has waited longest. `added` and `done` only rise.
+    """
+
+    at_s: float
+    workers: int
+    slots: int
+    running: int
+    waiting: int
+    oldest_s: float
+    added: int
+    done: int
+
+
+def of_tasks(rule: Rule, seen: TasksSeen) -> Reading:
+    """Read a queue: the age of its oldest task, for a target in seconds.
+
+    Young tasks do not ask for more workers, however many they are; busy workers are not taken away.
+    """
+    late = seen.oldest_s / rule.target if seen.waiting else 0.0
+    busy = min(seen.running / seen.slots, float(seen.workers))
+    return Reading(
+        at_s=seen.at_s,
+        ready=seen.workers,
+        needed=max(busy, late * max(1, seen.workers)),
+        asked=seen.added,
+        answered=seen.done,
+        backlog=float(seen.waiting),
+        words=f"{seen.waiting} tasks wait, the oldest for {seen.oldest_s:.1f} s, "
+        f"{rule.target:g} s are meant; {seen.running} run on {seen.workers} workers",
+    )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from millions.model import Certificate, Unit
+    from millions.reconcile.scaling import Rule
     from millions.settings import Table
 
 FILE_NAME = "millions.toml"
@@ -114,6 +115,13 @@ def canary(stack: Stack, places: Places) -> Canary | None:
     return next((found for each in stack.tiers if (found := each.canary(context))), None)
 
 
+def scaling(stack: Stack, places: Places) -> tuple[Rule, ...]:
+    """Answer how the number of servers of each tier follows the load; none where it is fixed."""
+    context = _context(stack, places)
+    rules = (each.scaling(context) for each in stack.tiers)
+    return tuple(rule for rule in rules if rule is not None)
+
+
 def shared(stack: Stack, units: tuple[Unit, ...], canary: Canary) -> tuple[Unit, ...]:
     """Answer the units so that the canary gets its share of the requests, and no more."""
     shares = {each.name: each.share for each in stack.tiers}
@@ -150,6 +158,9 @@ def _bare(stack: Stack, places: Places) -> Context:
         tables=stack.tables,
         places=places,
         distributed=frozenset(each.name for each in stack.with_servers),
+        scaled=frozenset(
+            each.name for each in stack.tiers if each.scaled and stack.rung >= each.scaled
+        ),
     )
 
 

@@ -55,16 +55,23 @@ def tried(
 ) -> str:
     """Release to the canary alone and watch it (blocking); answer what was seen, in words.
 
+    It gets its share among those that run now; where their number follows the load, more may join.
     Raise ReleaseError when it does worse than the others. Whoever asked lets `former` run again.
     """
     chosen = next(unit for unit in wanted.units if unit.name == canary.unit)
     units = tuple(chosen if unit.name == canary.unit else unit for unit in former.units)
+    members = [unit.name for unit in units if unit.group == chosen.group]
+    running = [each.name for each in _told(opened.state, members)]
+    if running == [canary.unit]:
+        return f"{canary.unit} runs alone: there is nothing to compare it with"
+    percent = verdicts.percent_of_all(
+        canary.percent, running=max(1, len(running)), servers=len(members)
+    )
+    told = dataclasses.replace(canary, percent=percent)
     mixed = dataclasses.replace(
-        wanted, units=stacks.shared(opened.stack, units, canary), certificates=former.certificates
+        wanted, units=stacks.shared(opened.stack, units, told), certificates=former.certificates
     )
-    others = tuple(
-        unit.name for unit in units if unit.group == chosen.group and unit.name != canary.unit
-    )
+    others = tuple(name for name in members if name != canary.unit)
     changing.written(opened.state, mixed, progress)
     progress.say(f"watches {canary.unit} for {canary.for_s:g} s, with {canary.percent:g} % at most")
     return _watch(opened.state, canary, others)

@@ -10,12 +10,13 @@ import click
 from millions.cli import releasing
 from millions.cli.forecast import forecast
 from millions.cli.opened import open_stack
+from millions.runtime import counts
 from millions.runtime.ledger import Ledger
 from millions.runtime.observe import observe
 
 if TYPE_CHECKING:
     from millions.cli.opened import Opened
-    from millions.model import Action, Observed
+    from millions.model import Action
     from millions.runtime.desired import Desired
 
 
@@ -29,7 +30,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     """
     opened = open_stack(ctx)
     wanted = releasing.desired(opened, releasing.planned(opened))
-    actions = forecast(wanted.goal(), _observed(opened, wanted))
+    actions = _actions(opened, wanted)
     if as_json:
         click.echo(json.dumps([_document(each) for each in actions], indent=1))
         return
@@ -39,10 +40,11 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         click.echo("nothing to do: what runs is what the stack file says")
 
 
-def _observed(opened: Opened, wanted: Desired) -> Observed:
+def _actions(opened: Opened, wanted: Desired) -> tuple[Action, ...]:
     ledger = Ledger(opened.state)
     ledger.load()
-    return observe(opened.state, ledger, wanted.units)
+    goal = wanted.goal(counts.of(opened.state.scaling, wanted, ledger))
+    return forecast(goal, observe(opened.state, ledger, goal.units))
 
 
 def _document(action: Action) -> dict[str, str]:

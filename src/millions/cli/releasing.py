@@ -82,6 +82,7 @@ def desired(opened: Opened, release: str) -> Desired:
         directory=directory,
         secrets=opened.stack.secrets,
         certificates=stacks.certificates(opened.stack, places),
+        scaling=stacks.scaling(opened.stack, places),
     )
 
 

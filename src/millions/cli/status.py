@@ -18,6 +18,7 @@ from millions.cli.running import Running, look, public_addresses
 
 if TYPE_CHECKING:
     from millions.runtime.state import StateFolder
+    from millions.runtime.status import ScalingStatus
 
 REFRESH_S = 0.5
 COLOURS = {"ready": "green", "starting": "yellow", "preparing": "yellow", "kept": "dim"}
@@ -78,12 +79,21 @@ def _picture(state: StateFolder, running: Running) -> Group:
             )
         lines.append(table)
         lines += [Text(f"{unit.name}: {unit.why}") for unit in status.units if unit.why]
+        lines += [Text(_scaled(each)) for each in status.scaling]
         backups = keeping.words(state)
         if backups:
             lines.append(Text(f"backups: {backups}"))
         if status.problem:
             lines.append(Text(f"supervisor: {status.problem}", style="red"))
     return Group(*lines)
+
+
+def _scaled(group: ScalingStatus) -> str:
+    """How many there are, between which bounds, since when and why."""
+    said = f"{group.group}: {group.count}, follows the load from {group.least} to {group.most}"
+    if group.why:
+        said += f"; since {_age(group.at_s)}: {group.why}"
+    return f"{said} ({group.held})" if group.held else said
 
 
 def _headline(state: StateFolder, running: Running) -> Text:

@@ -27,6 +27,17 @@ LATENCY_MORE_S = 0.05
 """It is slow when nine in ten answers take twice the others' time, and 50 ms more."""
 
 
+def percent_of_all(percent: float, *, running: int, servers: int) -> float:
+    """The share among all `servers` whose weight is `percent` among those that are `running`.
+
+    Of `running` at least one and at most an even share; others may join meanwhile, and it gets
+    less.
+    """
+    share = min(percent / 100, 1 / running)
+    weight = share * (running - 1) / (1 - share) if running > 1 else 1.0
+    return 100 * weight / (servers - 1 + weight)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """What was answered in a while: `counts` of answers up to each of `bounds_s`, and above."""

@@ -59,9 +59,9 @@ class Rule:
     """How the copies of a group follow the work.
 
     `target` is the work that one copy is meant to have: requests under way, or the age in seconds
-    of the oldest task. `asks` is the unit whose pool is read. `first` counts the copies where none
-    runs yet. Fewer are wanted when fewer would have been enough for `idle_s`. Another `release` may
-    answer more, or less: what was learned of the one before is forgotten.
+    of the oldest task. `first` counts the copies where none runs yet. Fewer are wanted when fewer
+    would have been enough for `idle_s`. Another `release` may answer more, or less: what was
+    learned of the one before is forgotten.
     """
 
     group: str
@@ -70,7 +70,6 @@ class Rule:
     first: int
     target: float
     idle_s: float
-    asks: str = ""
     release: str = ""
 
     def within(self, count: int) -> int:
@@ -149,10 +148,8 @@ class Scaling:
 
 def decide(rule: Rule, scaling: Scaling, reading: Reading) -> Scaling:
     """What follows from one more reading: how many copies, why, and what holds them back."""
-    count = rule.within(scaling.decided.count)
-    if count != scaling.decided.count:
-        why = f"the stack file allows {rule.least} to {rule.most}"
-        return _changed(scaling, reading.at_s, count, why)
+    scaling = allowed(rule, scaling, reading.at_s)
+    count = scaling.decided.count
     scaling = _taken_in(scaling, reading)
     window = _Window(scaling.readings)
     if not window.whole:
@@ -167,6 +164,14 @@ def decide(rule: Rule, scaling: Scaling, reading: Reading) -> Scaling:
         why = f"fewer would have been enough for {rule.idle_s:g} s; {_cause(window)}"
         return _changed(scaling, reading.at_s, fewer, why)
     return dataclasses.replace(scaling, held=held)
+
+
+def allowed(rule: Rule, scaling: Scaling, at_s: float) -> Scaling:
+    """The same where the rule allows it; else the nearest number that it does."""
+    count = rule.within(scaling.decided.count)
+    if count == scaling.decided.count:
+        return scaling
+    return _changed(scaling, at_s, count, f"the stack file allows {rule.least} to {rule.most}")
 
 
 class _Window:

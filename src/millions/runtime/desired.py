@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from millions.directory import Directory  # noqa: TC001  # codec reads the hints
 from millions.model import Certificate, Goal, Unit
+from millions.reconcile.scaling import Rule  # noqa: TC001  # codec reads the hints
 from millions.runtime import codec, files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FORMAT = 1
@@ -27,7 +29,8 @@ class Desired:
 
     `consent` names units whose data may be erased once they are not wanted any more, `secrets` the
     secret files that are generated when they are missing, `certificates` what the stack's own
-    authority signs.
+    authority signs. `units` are all that there may be; of a group with a rule in `scaling` as many
+    of them run, the first ones, as the supervisor decides by it.
     """
 
     generation: int
@@ -36,11 +39,19 @@ class Desired:
     consent: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    scaling: tuple[Rule, ...] = ()
     format: int = FORMAT
 
-    def goal(self) -> Goal:
-        """What the planner is told."""
-        return Goal(units=self.units, consent=self.consent)
+    def goal(self, counts: Mapping[str, int]) -> Goal:
+        """What the planner is told, with so many units of each group that has a rule."""
+        left = {rule.group: counts.get(rule.group, rule.first) for rule in self.scaling}
+        units: list[Unit] = []
+        for unit in self.units:
+            if unit.group in left:
+                left[unit.group] -= 1
+            if left.get(unit.group, 0) >= 0:
+                units.append(unit)
+        return Goal(units=tuple(units), consent=self.consent)
 
     def text(self) -> str:
         """The document as JSON, stable for equal documents."""

@@ -199,6 +199,7 @@ def _settle(state: StateFolder, consent: tuple[str, ...]) -> None:
     generation = former.generation + 1 if former is not None else 1
     desired.write(state.desired, Desired(generation=generation))
     state.status.unlink(missing_ok=True)
+    state.scaling.unlink(missing_ok=True)
     for folder in state.units.iterdir() if state.units.is_dir() else ():
         _finish_log(folder)
         (folder / RECORD).unlink(missing_ok=True)

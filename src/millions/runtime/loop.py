@@ -28,11 +28,13 @@ from millions.runtime.listeners import Listeners
 from millions.runtime.observe import observe
 from millions.runtime.reaper import Reaper
 from millions.runtime.report import report
+from millions.runtime.scaler import Scaler
 from millions.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from millions.model import Goal
     from millions.reconcile.plan import Verdict
     from millions.runtime.state import StateFolder
     from millions.runtime.status import Status
@@ -71,6 +73,7 @@ class Loop:
             wake=self._wakened.set,
         )
         self._daemons = Daemons(self._crew)
+        self._scaler = Scaler(self._crew)
         self._crew.watch = Watch(self._crew.ledger, ended=self._ended, changed=self._wakened.set)
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -87,12 +90,13 @@ class Loop:
         diary.tell(self._state, f"supervisor {os.getpid()} begins; {living} processes adopted")
         self._listen_to_signals()
         ready()
-        copying = asyncio.create_task(self._copy_logs())
+        beside = [asyncio.create_task(self._copy_logs()), asyncio.create_task(self._scale())]
         while not self._stopping:
             self._wakened.clear()
             settled = self._safe_round()
             await self._pause(TICK_SETTLED_S if settled else TICK_BUSY_S)
-        copying.cancel()
+        for task in beside:
+            task.cancel()
         crew.journals.finish_all()
         crew.watch.close()
         self._daemons.close()
@@ -137,20 +141,24 @@ class Loop:
         self._read_desired()
         self._follow_specifications()
         self._heal()
-        wanted = self._desired.units
-        observed = observe(self._state, crew.ledger, wanted, crew.changing)
-        decided = verdicts(self._desired.goal(), observed)
+        goal = self._goal()
+        observed = observe(self._state, crew.ledger, goal.units, crew.changing)
+        decided = verdicts(goal, observed)
         if any(each.action is not None for each in decided):
             crew.journals.collect()  # what led to an action stands in the logs before what follows
         for each in decided:
             if each.action is not None:
                 diary.tell(self._state, str(each.action))
                 execute.execute(crew, each.action)
-        crew.listeners.keep(self._used_sockets())
+        crew.listeners.keep(self._used_sockets(goal))
         self._daemons.keep()
         crew.ledger.flush()
-        self._report(decided)
+        self._report(goal, decided)
         return all(each.settled for each in decided) and not crew.tasks
+
+    def _goal(self) -> Goal:
+        """What should run now."""
+        return self._desired.goal(self._scaler.counts)
 
     def _read_desired(self, *, at_start: bool = False) -> None:
         """Take in the desired document if it is another one. A bad one changes nothing."""
@@ -169,6 +177,7 @@ class Loop:
                 if wanted.directory is not None:
                     self._epoch = publish.write_directory(self._state, wanted.directory)
                 self._desired = wanted
+                self._scaler.follow(wanted)
         except (MillionsError, OSError) as error:
             if at_start:
                 raise
@@ -221,28 +230,30 @@ class Loop:
             if left != record.troubles:
                 ledger.change(record.name, troubles=left)
 
-    def _used_sockets(self) -> frozenset[tuple[str, str]]:
+    def _used_sockets(self, goal: Goal) -> frozenset[tuple[str, str]]:
         running = [
             process.spec for record in self._crew.ledger.records() for process in record.processes
         ]
         return frozenset(
-            (unit.name, str(address))
-            for unit in (*self._desired.units, *running)
-            for address in unit.public
+            (unit.name, str(address)) for unit in (*goal.units, *running) for address in unit.public
         )
 
-    def _report(self, decided: tuple[Verdict, ...]) -> None:
+    def _report(self, goal: Goal, decided: tuple[Verdict, ...]) -> None:
         """Write the status when it says something new, and now and then to show that we live."""
         crew = self._crew
-        observed = observe(self._state, crew.ledger, self._desired.units, crew.changing)
+        observed = observe(self._state, crew.ledger, goal.units, crew.changing)
         told = report(
             crew,
-            self._desired.units,
+            goal.units,
             observed,
             verdicts=decided,
             pid=os.getpid(),
             epoch=self._epoch,
-            problem=self._problem or crew.ledger.problem or crew.journals.problem(),
+            problem=self._problem
+            or self._scaler.problem
+            or crew.ledger.problem
+            or crew.journals.problem(),
+            scaling=self._scaler.told(),
         )
         former = self._reported
         recent = former is not None and told.at_s - former.at_s < HEARTBEAT_S
@@ -253,6 +264,16 @@ class Loop:
             self._reported = told
         except OSError as error:
             self._problem = f"cannot write {self._state.status}: {error.strerror or error}"
+
+    async def _scale(self) -> None:
+        """Let the number of units follow the work; a mistake of ours is told and tried again."""
+        while True:
+            try:
+                await self._scaler.run()
+            except Exception as error:  # noqa: BLE001  # as in a round
+                self._problem = f"scaling failed: {type(error).__name__}: {error}"
+                traceback.print_exc()
+                await asyncio.sleep(TICK_SETTLED_S)
 
     async def _copy_logs(self) -> None:
         """Copy logs for as long as we run: often while there is something, else once a second."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from millions.errors import UnitFailedError
+from millions.reconcile.signals import PoolSeen, ServerSeen
 
 if TYPE_CHECKING:
     from millions.model import Pool, Server
@@ -34,6 +35,18 @@ DELETE_S = 5.0
 """How long a server without requests may have idle connections."""
 
 POLL_S = 0.02
+
+BACKEND_AND_SERVERS = 6
+SERVERS_ONLY = 4
+"""The rows that `show stat` is asked for: a sum of 2 for the pool and 4 for its servers."""
+
+TAKES = ("UP", "no check")
+"""How the state of a server begins that takes requests; `UP 1/3` has failed once."""
+
+AT_WORK = ("scur", "qcur")
+"""The requests that a server has, and those that wait for it."""
+
+ANSWERED = ("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +73,30 @@ class Control:
         for outcome in await asyncio.gather(*leaving, return_exceptions=True):
             if outcome is not None:
                 raise outcome
+
+    async def seen(self) -> PoolSeen:
+        """What the pool has to do now. Raise UnitFailedError when nobody says."""
+        rows = await self._statistics(BACKEND_AND_SERVERS)
+        servers = {row["svname"]: row for row in rows}
+        total = servers.pop("BACKEND", {})
+        return PoolSeen(
+            at_s=time.time(),
+            servers=tuple(
+                ServerSeen(
+                    name=name,
+                    takes=row.get("status", "").startswith(TAKES),
+                    under_way=_sum(row, "scur"),
+                    answered=_sum(row, *ANSWERED),
+                )
+                for name, row in servers.items()
+            ),
+            waiting=sum(_sum(row, "qcur") for row in rows),
+            asked=_sum(total, "stot"),
+        )
+
+    async def _statistics(self, kinds: int) -> list[dict[str, str]]:
+        text = await self.command(f"show stat {self.backend} {kinds} -1")
+        return list(csv.DictReader(io.StringIO(text.lstrip("# "))))
 
     async def worker(self) -> int:
         """The pid of the process that answers. Raise UnitFailedError when none does."""
@@ -141,8 +178,8 @@ class Control:
         """Wait until a server has no request; False when it still has one after the limit."""
         deadline = time.monotonic() + DRAIN_S
         while time.monotonic() < deadline:
-            rows = csv.DictReader(io.StringIO(await self.command(f"show stat {self.backend} 4 -1")))
-            busy = [row for row in rows if row.get("svname") == unit and _requests(row)]
+            rows = await self._statistics(SERVERS_ONLY)
+            busy = [row for row in rows if row.get("svname") == unit and _sum(row, *AT_WORK)]
             if not busy:
                 return True
             await asyncio.sleep(POLL_S)
@@ -162,6 +199,5 @@ class Control:
         )
 
 
-def _requests(row: dict[str, str]) -> int:
-    """The requests that a server has, and those that wait for it."""
-    return sum(int(row.get(field) or 0) for field in ("scur", "qcur"))
+def _sum(row: dict[str, str], *fields: str) -> int:
+    return sum(int(row.get(field) or 0) for field in fields)

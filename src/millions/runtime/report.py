@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from millions.reconcile.plan import Verdict
     from millions.runtime.crew import Crew
     from millions.runtime.record import ProcessRecord, UnitRecord
+    from millions.runtime.status import ScalingStatus
 
 
 def report(  # what it is made of, by keyword
@@ -27,6 +28,7 @@ def report(  # what it is made of, by keyword
     pid: int,
     epoch: int,
     problem: str,
+    scaling: tuple[ScalingStatus, ...] = (),
 ) -> Status:
     """The status of this round."""
     specs = {unit.name: unit for unit in wanted}
@@ -44,6 +46,7 @@ def report(  # what it is made of, by keyword
         failed=tuple(each.unit for each in verdicts if each.failed),
         actions=actions or _under_way(crew),
         problem=problem,
+        scaling=scaling,
     )
 
 

@@ -45,6 +45,7 @@ class StateFolder:
     account: Account | None = field(default_factory=unit_account)
     desired: Path = field(init=False)
     status: Path = field(init=False)
+    scaling: Path = field(init=False)
     lock: Path = field(init=False)
     supervisor_log: Path = field(init=False)
     directory: Path = field(init=False)
@@ -100,6 +101,7 @@ class StateFolder:
 _LAYOUT = {
     "desired": "desired.json",
     "status": "status.json",
+    "scaling": "scaling.json",
     "lock": "supervisor.lock",
     "supervisor_log": "supervisor.log",
     "directory": "directory.json",

@@ -44,6 +44,22 @@ class UnitStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingStatus:
+    """A group whose number follows the work: how many, between which bounds, since when and why.
+
+    `held` says what is in the way of another number, `at_s` is 0 while nothing was decided yet.
+    """
+
+    group: str
+    count: int
+    least: int
+    most: int
+    at_s: float = 0.0
+    why: str = ""
+    held: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The whole stack. `generation` is that of the desired document which it has read.
 
@@ -61,6 +77,7 @@ class Status:
     failed: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     problem: str = ""
+    scaling: tuple[ScalingStatus, ...] = ()
     format: int = FORMAT
 
     def text(self) -> str:

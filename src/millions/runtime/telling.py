@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from millions.model import Pool, Share, Unit
     from millions.runtime.crew import Crew
     from millions.runtime.record import ProcessRecord
+    from millions.runtime.state import StateFolder
 
 RELOAD_S = 10.0
 """How long a reload may take until new servers answer: 0.1 s, on a loaded machine some seconds."""
@@ -107,7 +108,7 @@ async def _shared(crew: Crew, process: ProcessRecord, spec: Unit) -> bool:
     if before is None or after is None:
         return False
     try:
-        await _control(crew, spec, after).share(before, _filled(crew, spec, after))
+        await control_of(crew.state, spec, after).share(before, _filled(crew, spec, after))
     except MillionsError as error:
         if not spec.reload:
             raise
@@ -124,7 +125,7 @@ async def _reload(crew: Crew, process: ProcessRecord, spec: Unit) -> None:
     """Send the signal; with a pool, wait until a new worker answers and old servers are left."""
     if process.identity is None:
         return
-    control = _control(crew, spec, spec.pool) if spec.pool is not None else None
+    control = control_of(crew.state, spec, spec.pool) if spec.pool is not None else None
     former = await _worker(control) if control is not None else None
     if not processes.send(process.identity, signal.Signals[spec.reload]):
         raise UnitFailedError(
@@ -170,8 +171,9 @@ def _left(before: Pool | None, after: Pool | None) -> bool:
     return not old <= new
 
 
-def _control(crew: Crew, spec: Unit, pool: Pool) -> Control:
-    known = placeholders.places(crew.state, spec)
+def control_of(state: StateFolder, spec: Unit, pool: Pool) -> Control:
+    """The control socket of a process of `spec`, and its pool there."""
+    known = placeholders.places(state, spec)
     return Control(path=placeholders.filled(pool.socket, known), backend=pool.backend)
 
 

@@ -38,6 +38,10 @@ START_WITHIN_S = 20.0
 """It took 0.1 s here."""
 
 KILLED_WITHIN_S = 5.0
+ROOM = 4
+"""Requests that a web server may have under way for each that it is meant to have, where their
+number follows the load: what is more waits here, so that a server that joins gets it."""
+
 FILES_BESIDE_CONNECTIONS = 256
 FILES_PER_CONNECTION = 2
 ASK = b"GET /readyz HTTP/1.1\r\nHost: millions\r\nConnection: close\r\n\r\n"
@@ -105,7 +109,9 @@ class Balancer(Table):
     )
     server_connections: int = setting(
         500,
-        "How many requests, WebSockets included, one web server has under way; more wait here.",
+        "How many requests, WebSockets included, one web server has under way; more wait here. "
+        f"Where this is not said and their number follows the load, {ROOM} times "
+        "[web] server_requests.",
         unit="connections",
         bounds=(1, 100_000),
     )
@@ -267,13 +273,21 @@ def units(context: Context) -> tuple[Unit, ...]:
         pool=Pool(
             socket=SOCKET,
             backend=haproxy.BACKEND,
-            options=haproxy.server_options(private.host, balancer.server_connections),
+            options=haproxy.server_options(private.host, _room(context)),
             servers=tuple(
                 Server(unit=name, address=address) for name, address in web.served(context).items()
             ),
         ),
     )
     return (unit,)
+
+
+def _room(context: Context) -> int:
+    """How many requests one web server has under way at most."""
+    balancer = context.table("balancer", Balancer)
+    if "server_connections" in balancer.model_fields_set or not web.counted(context).follows:
+        return balancer.server_connections
+    return ROOM * context.table("web", web.Web).server_requests
 
 
 def shared(unit: Unit, server: str, percent: float) -> Unit:

@@ -14,6 +14,7 @@ from millions.model import Certificate as Certificate  # noqa: PLC0414  # tiers 
 
 if TYPE_CHECKING:
     from millions.model import Unit
+    from millions.reconcile.scaling import Rule
     from millions.settings import Table
     from millions.settings.app import App
 
@@ -89,7 +90,8 @@ class Places:
 class Context:
     """What a tier is asked with. `started_with` stands for all settings read only at start.
 
-    `distributed` names the tiers that have servers of their own although they can do without.
+    `distributed` names the tiers that have servers of their own although they can do without,
+    `scaled` those whose number of servers follows the load where the stack file does not say.
     """
 
     app: App
@@ -97,6 +99,7 @@ class Context:
     places: Places
     started_with: str = ""
     distributed: frozenset[str] = frozenset()
+    scaled: frozenset[str] = frozenset()
 
     def table(self, name: str, kind: type[AnyTable]) -> AnyTable:
         """Answer the settings of the tier called `name`; its defaults when it is not there."""
@@ -122,6 +125,7 @@ Check = Callable[[Context, ReadData], None]
 Certificates = Callable[[Context], tuple[Certificate, ...]]
 CanaryOf = Callable[[Context], Canary | None]
 Share = Callable[["Unit", str, float], "Unit"]
+ScalingOf = Callable[[Context], "Rule | None"]
 
 
 def no_check(context: Context, read: ReadData) -> None:
@@ -142,6 +146,11 @@ def no_canary(context: Context) -> Canary | None:  # as above
     """No unit gets a release before the others."""
 
 
+def no_scaling(context: Context) -> Rule | None:  # noqa: ARG001  # as above
+    """The number of servers is what the stack file says."""
+    return None
+
+
 def even(unit: Unit, server: str, percent: float) -> Unit:  # noqa: ARG001  # the shape of Share
     """The unit as it is: it shares no requests."""
     return unit
@@ -157,6 +166,8 @@ class Tier:
     `share` answers a unit of the tier so that a server of its pool gets a percentage of requests.
     `distributed` is the rung from which on the tier has servers of its own; below it, it lives in
     the web process, unless the stack file says how many `servers` it has. 0: it never lives there.
+    `scaling` says how the number of servers follows the load, of the group called as the tier;
+    `scaled` is the rung from which on it does unless the stack file says otherwise. 0: on none.
     """
 
     name: str
@@ -172,6 +183,8 @@ class Tier:
     canary: CanaryOf = no_canary
     share: Share = even
     distributed: int = 0
+    scaling: ScalingOf = no_scaling
+    scaled: int = 0
 
     def has_servers(self, table: Table, rung: int) -> bool:
         """Whether it has servers of its own on `rung` with these settings."""

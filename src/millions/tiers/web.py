@@ -15,12 +15,15 @@ from pydantic import field_validator
 from millions.directory import AssetsPlace, WebPlace
 from millions.errors import StackFileError
 from millions.model import Address, Limits, Preparation, Probe, StopStep, Unit
+from millions.reconcile.scaling import Rule
 from millions.settings import Table, setting
-from millions.tiers import addresses
+from millions.tiers import addresses, numbers
 from millions.tiers.kind import Canary, Context, ReadData, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from millions.tiers.numbers import Numbers
 
 INDEX = 1
 GROUP = "web"
@@ -29,6 +32,9 @@ SERVERS_MAX = 200
 
 SERVERS = 2
 """How many there are behind a balancer where the stack file does not say."""
+
+SCALED_RUNG = 7
+"""From which rung on their number follows the load where the stack file does not say otherwise."""
 
 SERVED_PORT = 8000
 """Where a web server answers behind a balancer."""
@@ -57,9 +63,36 @@ class Web(Table):
     servers: int = setting(
         SERVERS,
         "How many web servers share the requests. More than one needs a balancer; without it there "
-        "is one.",
+        "is one. Where their number follows the load, how many there are at first.",
         unit="servers",
         bounds=(1, SERVERS_MAX),
+    )
+    servers_min: int = setting(
+        SERVERS,
+        "The fewest web servers that there may be, where their number follows the load.",
+        unit="servers",
+        bounds=(1, SERVERS_MAX),
+    )
+    servers_max: int = setting(
+        0,
+        "The most web servers that there may be; their number follows the load then. 0: it does "
+        f"not. From rung {SCALED_RUNG} on it does, up to {numbers.MOST_AT_FIRST}, where this is "
+        "not said.",
+        unit="servers",
+        bounds=(0, SERVERS_MAX),
+    )
+    server_requests: int = setting(
+        16,
+        "How many requests, WebSockets and event streams included, a web server is meant to have "
+        "under way. More bring more servers, where their number follows the load.",
+        unit="requests",
+        bounds=(1, 10_000),
+    )
+    servers_idle_s: int = setting(
+        60,
+        "How long fewer web servers would have been enough before one is taken away.",
+        unit="seconds",
+        bounds=(5, 86_400),
     )
     canary_percent: int = setting(
         10,
@@ -112,7 +145,7 @@ class Web(Table):
 
 
 def units(context: Context) -> tuple[Unit, ...]:
-    """One web process, or as many as wanted behind a balancer."""
+    """One web process, or all that there may be behind a balancer."""
     if not _balanced(context):
         public = addresses.listen(context.table("web", Web).listen)
         return (_unit(context, 1, public),)
@@ -123,12 +156,17 @@ def units(context: Context) -> tuple[Unit, ...]:
 
 
 def served(context: Context) -> dict[str, Address]:
-    """Where each web server answers behind a balancer, by the name of its unit."""
-    network, web = context.places.network, context.table("web", Web)
+    """Where each web server that there may be answers behind a balancer, by its unit's name."""
+    network = context.places.network
     return {
         unit_name(number): addresses.private(network, INDEX, number, SERVED_PORT)
-        for number in range(1, web.servers + 1)
+        for number in range(1, counted(context).most + 1)
     }
+
+
+def counted(context: Context) -> Numbers:
+    """Answer how many web servers there are to be behind a balancer."""
+    return numbers.numbers(context, "web", context.table("web", Web))
 
 
 def unit_name(number: int) -> str:
@@ -138,14 +176,15 @@ def unit_name(number: int) -> str:
 
 def check(context: Context, read: ReadData) -> None:  # noqa: ARG001  # the shape of Check
     """Refuse web servers that nothing shares the requests among, or too many for the database."""
-    web = context.table("web", Web)
-    if web.servers == 1:
+    web, most = context.table("web", Web), counted(context).most
+    numbers.check("web", web)
+    if most == 1:
         return
     if _balanced(context):
-        _check_connections(context, web.servers)
-    elif "servers" in web.model_fields_set:
+        _check_connections(context, most)
+    elif {"servers", "servers_max"} & web.model_fields_set:
         raise StackFileError(
-            cannot=f"run {web.servers} web servers",
+            cannot=f"run {most} web servers",
             because="nothing before them shares the requests: the stack has no balancer",
             try_="rung = 3, or servers = 1",
         )
@@ -168,9 +207,25 @@ def _check_connections(context: Context, servers: int) -> None:
 def canary(context: Context) -> Canary | None:
     """The first web server shows what a release does, where there are others to compare it with."""
     web = context.table("web", Web)
-    if not _balanced(context) or web.servers == 1 or not web.canary_s:
+    if not _balanced(context) or counted(context).most == 1 or not web.canary_s:
         return None
     return Canary(unit=unit_name(1), percent=web.canary_percent, for_s=float(web.canary_s))
+
+
+def scaling(context: Context) -> Rule | None:
+    """Their number follows the requests that are under way at the balancer, where it may."""
+    web, found = context.table("web", Web), counted(context)
+    if not _balanced(context) or not found.follows:
+        return None
+    return Rule(
+        group=GROUP,
+        least=found.least,
+        most=found.most,
+        first=found.first,
+        target=float(web.server_requests),
+        idle_s=float(web.servers_idle_s),
+        release=context.places.release,
+    )
 
 
 def _balanced(context: Context) -> bool:
@@ -262,4 +317,6 @@ TIER = Tier(
     gives=gives,
     canary=canary,
     secrets=("signing",),
+    scaling=scaling,
+    scaled=SCALED_RUNG,
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millions.reconcile.canary import Sample, fails, histogram, is_slow
+from millions.reconcile.canary import Sample, fails, histogram, is_slow, percent_of_all
 
 BOUNDS_S = (0.01, 0.1, 1.0)
 
@@ -77,3 +77,14 @@ def test_a_release_like_the_others_never_goes_back(requests: int, errors: int) -
     same = sample(requests, errors)
     assert not fails(same, same)
     assert not is_slow(same, same)
+
+
+@given(st.floats(0.5, 50.0), st.integers(2, 8), st.integers(0, 8))
+def test_a_canary_has_its_share_of_those_that_run(percent: float, running: int, more: int) -> None:
+    """Its weight against each other server is the same whether others may join or not."""
+    servers = running + more
+    share = percent_of_all(percent, running=running, servers=servers) / 100
+    against_one_other = share * (servers - 1) / (1 - share)
+    among_running = against_one_other / (against_one_other + running - 1)
+    assert among_running == pytest.approx(min(percent / 100, 1 / running))
+    assert share <= 1 / servers + 1e-9

@@ -19,6 +19,7 @@ from millions.reconcile.scaling import (
     Reading,
     Rule,
     Scaling,
+    allowed,
     decide,
 )
 
@@ -199,7 +200,8 @@ def test_a_server_that_never_becomes_ready_is_not_waited_for_for_ever() -> None:
 
 def test_new_limits_hold_at_once_and_say_so() -> None:
     before = Scaling(decided=Decided(group="web", count=8))
-    after = decide(rule(least=2, most=5), before, reading())
+    after = allowed(rule(least=2, most=5), before, BEGIN_S)
+    assert decide(rule(least=2, most=5), before, reading()).decided == after.decided
     assert after.decided.count == 5
     assert after.decided.why == "the stack file allows 2 to 5"
 

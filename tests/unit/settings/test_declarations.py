@@ -53,6 +53,11 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 """What some settings of a table mean nothing without."""
 
+BESIDE_SETTING: dict[str, dict[str, Any]] = {
+    key: {"servers_max": 200} for key in ("servers_min", "servers_idle_s", "server_requests")
+}
+"""What one setting means nothing without."""
+
 NOT_IN_UNITS = {
     "folder": "copied into the release",
     "static": "read when a release is made",
@@ -61,7 +66,7 @@ NOT_IN_UNITS = {
     "bin": "the engine of the places",
     "key": "a file of the places",
 }
-NOT_AT_START = {"start_within_s", "canary_percent", "canary_s"}
+NOT_AT_START = {"start_within_s", "canary_percent", "canary_s", "servers_min", "servers_idle_s"}
 """Settings that a process never reads."""
 
 PLACES = Places(
@@ -83,7 +88,7 @@ PLACES = Places(
 
 
 def outcome(values: dict[str, dict[str, Any]]) -> tuple[Any, ...]:
-    """Units, directory, certificates and canary of a stack file with these values.
+    """Units, directory, certificates, canary and scaling of a stack file with these values.
 
     It has a balancer, so that web servers can be several, and a database that can have replicas.
     """
@@ -101,7 +106,12 @@ def outcome(values: dict[str, dict[str, Any]]) -> tuple[Any, ...]:
         stack.directory(read, PLACES, epoch=1),
         stack.certificates(read, PLACES),
         stack.canary(read, PLACES),
+        stack.scaling(read, PLACES),
     )
+
+
+def beside_of(setting: Declared) -> dict[str, Any]:
+    return BESIDE_SETTING.get(setting.key, {})
 
 
 def begun(units: tuple[Unit, ...]) -> list[Any]:
@@ -121,8 +131,8 @@ def test_every_setting_changes_the_units_or_the_directory(name: str, setting: De
     if setting.key in NOT_IN_UNITS:
         return
     if setting.lowest is not None:
-        migrate = {"migrate": "alembic upgrade head"} if name == "app" else {}
-        one, other = ({setting.key: bound} | migrate for bound in (setting.lowest, setting.highest))
+        beside = {"migrate": "alembic upgrade head"} if name == "app" else beside_of(setting)
+        one, other = (beside | {setting.key: bound} for bound in (setting.lowest, setting.highest))
     else:
         one, other = {}, {setting.key: OTHER_VALUES[setting.key]}
     assert outcome({name: one}) != outcome({name: other})
@@ -133,7 +143,8 @@ def test_a_setting_read_only_at_start_restarts_the_process(name: str, setting: D
     if setting.lowest is None or name == "app":
         return
     one, other = (
-        outcome({name: {setting.key: each}}) for each in (setting.lowest, setting.highest)
+        outcome({name: beside_of(setting) | {setting.key: each}})
+        for each in (setting.lowest, setting.highest)
     )
     assert setting.key in NOT_AT_START or begun(one[0]) != begun(other[0])
 

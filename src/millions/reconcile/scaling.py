@@ -47,6 +47,9 @@ DRAIN_S = 10.0
 STEP = 1.5
 """So many times as many at most when the backlog only stands."""
 
+PACE_S = 5.0
+"""What is asked is averaged over so long to know who may go: a second of few requests is noise."""
+
 SLACK = 0.8
 """How full those that stay may be when one goes: the distance between up and down."""
 
@@ -135,7 +138,7 @@ class Scaling:
     """A decision, and what it is made from. `since_s` begins the time that `enough` covers.
 
     `enough` falls: of an earlier reading only what no later one outdoes is kept. `ready_s` is the
-    time since which as many copies are ready as now.
+    time since which as many copies are ready as now, `pace` what is asked each second, averaged.
     """
 
     decided: Decided
@@ -144,6 +147,7 @@ class Scaling:
     enough: tuple[Enough, ...] = ()
     since_s: float = 0.0
     ready_s: float = 0.0
+    pace: float | None = None
 
 
 def decide(rule: Rule, scaling: Scaling, reading: Reading) -> Scaling:
@@ -234,8 +238,11 @@ def _taken_in(scaling: Scaling, reading: Reading) -> Scaling:
     former = scaling.readings
     last = former[-1] if former else None
     if last is None or not 0.0 <= reading.at_s - last.at_s <= GAP_S:
-        return dataclasses.replace(
-            scaling, readings=(reading,), enough=(), since_s=reading.at_s, ready_s=reading.at_s
+        return Scaling(
+            decided=scaling.decided,
+            readings=(reading,),
+            since_s=reading.at_s,
+            ready_s=reading.at_s,
         )
     if reading.answered < last.answered or reading.asked < last.asked:
         former = ()
@@ -263,14 +270,17 @@ def _learned(rule: Rule, scaling: Scaling, window: _Window) -> Scaling:
 def _recorded(rule: Rule, scaling: Scaling, window: _Window) -> Scaling:
     """Record how many copies would be enough now, with a distance to too few."""
     now_s, full_rate = window.last.at_s, scaling.decided.full_rate
+    passed_s = now_s - scaling.readings[-2].at_s
+    former = window.asked if scaling.pace is None else scaling.pace
+    pace = former + (window.asked - former) * min(1.0, passed_s / PACE_S)
     count = math.ceil(window.highest / SLACK)
     if full_rate:
-        count = max(count, math.ceil(window.asked / (full_rate * FULL)))
+        count = max(count, math.ceil(pace / (full_rate * FULL)))
     count = rule.within(count)
     kept = tuple(
         each for each in scaling.enough if each.count > count and now_s - each.at_s <= rule.idle_s
     )
-    return dataclasses.replace(scaling, enough=(*kept, Enough(at_s=now_s, count=count)))
+    return dataclasses.replace(scaling, pace=pace, enough=(*kept, Enough(at_s=now_s, count=count)))
 
 
 def _more(rule: Rule, scaling: Scaling, window: _Window) -> tuple[int, Held]:

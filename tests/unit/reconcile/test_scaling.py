@@ -122,6 +122,16 @@ def test_noise_makes_it_turn_no_more_than_once(mean: float) -> None:
     assert all(at_s < BEGIN_S + 600 for at_s, _, _ in found.trace), "quiet in the end"
 
 
+def test_noise_of_few_requests_keeps_no_server_for_ever() -> None:
+    noise = random.Random(7)
+    found = site(idle_s=30.0)
+    found.full_rate = 80.0
+    found.run(20, 40).run(15, 200)
+    found.run(200, lambda _at_s: noise.gauss(46, 30))
+    assert found.count == 1
+    assert turns(found.counts) == 1
+
+
 def test_without_load_the_least_are_left() -> None:
     found = site(first=5, least=2).run(5 * IDLE_S, 0.0)
     assert found.counts == [4, 3, 2]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cached_stack import Clients
+from cached_stack import NAMES, Clients
 
 from millions.testing import eventually
 
@@ -58,6 +59,30 @@ async def test_servers_join_and_leave_without_a_failed_request_or_another_web_pr
             assert len([name for name in stack.units() if name.startswith("cache")]) == wanted
     assert (clients.failed, clients.stale) == ([], [])
     assert (await stack.about())["pid"] == web
+
+
+async def test_its_figures_can_be_asked_for(stack: CachedStack) -> None:
+    await stack.all_used(2)
+    async with Clients(stack) as clients:
+        await clients.more(300)
+
+    def told() -> bool:
+        said = json.loads(stack.millions("cache", "stats", "--json"))
+        names = {each["name"] for each in said["hottest"]}
+        return "number:n0" in names and said["processes"][0]["hit_ratio"] > 0
+
+    await eventually(told, within_s=30)
+    said = json.loads(stack.millions("cache", "stats", "--json"))
+    assert [each["address"] for each in said["servers"]] == [
+        stack.units()[name]["address"] for name in ("cache.1", "cache.2")
+    ]
+    assert all(each["capacity_bytes"] < 32 << 20 for each in said["servers"])
+    assert sum(each["keys"] for each in said["servers"]) >= NAMES
+    stack.send("cache.2", signal.SIGSTOP)
+    try:
+        assert "away" in stack.millions("cache", "stats")
+    finally:
+        stack.send("cache.2", signal.SIGCONT)
 
 
 def test_a_server_asks_for_a_password_that_stands_in_no_argument(stack: CachedStack) -> None:

@@ -27,6 +27,7 @@ from millions.sdk.cache.listening import CHANNEL, Listening
 from millions.sdk.cache.loading import Loading
 from millions.sdk.cache.memory import Memory
 from millions.sdk.cache.naming import Naming
+from millions.sdk.cache.observing import Observing
 from millions.sdk.cache.policy import TTL_S, Policy, policy
 from millions.sdk.position import saw
 from millions.sdk.retry import DRIVER_ERRORS
@@ -79,11 +80,15 @@ class Cache:
         )
         self._listening: Listening | None = None
         self._distributing: Distributing | None = None
+        self._observing: Observing | None = None
         if database is not None:
             database.watch_commits(self._coherence)
             self._listening = Listening(database, self._coherence)
             self._distributing = Distributing(
                 database.pool, self._coherence, self._loading, name=self._sender
+            )
+            self._observing = Observing(
+                database.pool, self._memory, self.statistics, name=self._sender
             )
 
     async def open(self, directory: Directory) -> None:
@@ -97,6 +102,8 @@ class Cache:
             await self._listening.open()
         if self._distributing is not None:
             await self._distributing.open(directory)
+        if self._observing is not None:
+            self._observing.open()
 
     def follow(self, directory: Directory) -> None:
         """Use the servers of a newer directory, soon; what is near stays."""
@@ -105,6 +112,8 @@ class Cache:
 
     async def close(self) -> None:
         """Stop all loading and listening, and forget everything."""
+        if self._observing is not None:
+            await self._observing.close()
         if self._listening is not None:
             self._is_open = False
             await self._listening.close()

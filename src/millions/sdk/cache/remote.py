@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from millions.sdk import position
-from millions.sdk.cache import scripts
+from millions.sdk.cache import reuse, scripts
 from millions.sdk.cache.leases import LEASE_MS, Lease
 from millions.sdk.cache.sealed import Content, Seal
 from millions.sdk.valkey import AwayError
@@ -65,6 +65,8 @@ class Remote:
             self.counts.away += 1
             return None
         try:
+            if reuse.is_sampled(key):
+                wire.run(reuse.REUSE, [reuse.LAST, reuse.DISTANCES], key.encode())
             content = await self._found(wire, key, tags)
         except AwayError:
             self.counts.away += 1

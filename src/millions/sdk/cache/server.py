@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from millions.errors import MillionsError
-from millions.sdk.cache import scripts
+from millions.sdk.cache import reuse, scripts
 from millions.sdk.retry import DRIVER_ERRORS
 from millions.sdk.valkey import AwayError, Greeting, Link
 
@@ -39,7 +39,7 @@ class Server:
     """One server. `keeper` says what it has to forget before it is used."""
 
     def __init__(self, place: Endpoint, password_file: str, keeper: Keeper) -> None:
-        greeting = Greeting(password_file=password_file, scripts=scripts.ALL)
+        greeting = Greeting(password_file=password_file, scripts=(*scripts.ALL, reuse.REUSE))
         self.link = Link(place, greeting, ready=self._ready)
         self.name = self.link.name
         self._told: Wire | None = None

@@ -19,7 +19,8 @@ import uvloop
 from rounds import Side, measure, report
 from sqlalchemy import text
 
-from millions.sdk.cache import Cache
+from millions.sdk import schema
+from millions.sdk.cache import SCHEMA, Cache
 from millions.sdk.database import Database
 from millions.testing import EmbeddedPostgres, directory_for, postgres
 
@@ -55,6 +56,8 @@ async def main(directory: Directory, rounds: int, operations: int) -> None:
     db = Database()
     cache = Cache(db)
     await db.open(directory)
+    async with db.pool().acquire() as connection:
+        await schema.ensure(connection, SCHEMA)
     await cache.open(directory)
     await db.pool().execute("CREATE TABLE written (id bigint GENERATED ALWAYS AS IDENTITY)")
     writer = Writer(db)

@@ -8,16 +8,15 @@ those who wait get its answer, nobody joins it and nothing is stored. It never s
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from millions.errors import SdkError, UnavailableError
 from millions.sdk import position
 from millions.sdk.cache.values import Frozen, freeze
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Generator
+    from collections.abc import Awaitable, Callable, Collection
 
     from millions.sdk.cache.leases import Lease
 
@@ -80,11 +79,19 @@ class Look:
     `names` is None where they are not all known before.
     """
 
-    __slots__ = ("names", "storable")
+    __slots__ = ("_looks", "names", "storable")
 
-    def __init__(self, names: tuple[str, ...] | None) -> None:
+    def __init__(self, names: tuple[str, ...] | None, looks: set[Look]) -> None:
         self.names = names
         self.storable = True
+        self._looks = looks
+
+    def __enter__(self) -> Self:
+        self._looks.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._looks.discard(self)
 
 
 _ABOVE: ContextVar[tuple[Flight, ...]] = ContextVar("millions_cache_flights", default=())
@@ -127,15 +134,9 @@ class Flights:
         flight.task.add_done_callback(flight.ended)
         return flight
 
-    @contextmanager
-    def look(self, names: tuple[str, ...] | None) -> Generator[Look]:
-        """Watch what is forgotten while a server is asked."""
-        look = Look(names)
-        self._looks.add(look)
-        try:
-            yield look
-        finally:
-            self._looks.discard(look)
+    def look(self, names: tuple[str, ...] | None) -> Look:
+        """Watch what is forgotten while a server is asked: `with flights.look(names) as look`."""
+        return Look(names, self._looks)
 
     def let_go(self, names: Collection[str]) -> None:
         """Have nobody join, and nothing store, what answers to one of `names`."""

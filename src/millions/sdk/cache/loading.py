@@ -91,10 +91,12 @@ class Loading:
         life_s = content.fresh_until_s - time.time()
         if life_s <= -rules.stale_s:
             return None
-        seen = position.parse(content.seen)
-        position.saw(seen)
-        frozen = freeze(content.value)
-        entry = self._entry((key, *content.tags), frozen, rules, life_s=life_s, seen=seen)
+        seen = None
+        if content.seen:
+            seen = position.parse(content.seen)
+            position.saw(seen)
+        frozen, names = content.frozen, (key, *content.tags)
+        entry = self._entry(names, frozen, rules, life_s=life_s, seen=seen)
         if look.storable:
             self._memory.store(entry, frozen.size_bytes)
         return entry
@@ -110,7 +112,7 @@ class Loading:
         if self.remote is None or life_s <= 0:
             return kept
         said = "" if seen is None else seen.text()
-        return await self.remote.put(names, frozen.value(), life_s=life_s, seen=said) or kept
+        return await self.remote.put(names, frozen, life_s=life_s, seen=said) or kept
 
     def _stale(self, names: tuple[str, ...], loader: Loader, rules: Policy, entry: Entry) -> Any:
         """What is no longer fresh, while it is loaded anew."""
@@ -137,7 +139,7 @@ class Loading:
         if flight.storable:
             self._keep(flight.names, frozen, rules, life_s=life_s, seen=flight.seen)
         if self.remote is not None and flight.lease is not None:
-            self.remote.landed(flight, frozen.value(), life_s=life_s, stale_s=rules.stale_s)
+            self.remote.landed(flight, frozen, life_s=life_s, stale_s=rules.stale_s)
 
     def _keep(
         self,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from millions.sdk.cache.flights import Flight
     from millions.sdk.cache.servers import Servers
+    from millions.sdk.cache.values import Frozen
     from millions.sdk.valkey import Wire
 
     Loader = Callable[[], Awaitable[Any]]
@@ -88,15 +89,15 @@ class Remote:
         self.counts.shared += 1
         flight.until_s = content.fresh_until_s
         flight.seen.merge(position.parse(content.seen))
-        return content.value
+        return content.frozen.value()
 
-    def landed(self, flight: Flight, value: Any, *, life_s: float, stale_s: float) -> None:
+    def landed(self, flight: Flight, frozen: Frozen, *, life_s: float, stale_s: float) -> None:
         """Put what a flight has loaded on the server, if it has the lease."""
         lease, flight.lease = flight.lease, None
         if lease is None:
             return
         if flight.storable and life_s > 0:
-            data = self._sealed(flight.names, value, lease.stamps, (life_s, flight.seen.text()))
+            data = self._sealed(flight.names, frozen, lease.stamps, (life_s, flight.seen.text()))
             if len(data) <= VALUE_BYTES_MAX:
                 lease.fill(data, life_s + stale_s)
                 self.counts.fills += 1
@@ -104,8 +105,10 @@ class Remote:
             self.counts.too_large += 1
         lease.give_back()
 
-    async def put(self, names: tuple[str, ...], value: Any, *, life_s: float, seen: str) -> bool:
-        """Put `value` there, whoever loads meanwhile; False when it was not to be done."""
+    async def put(
+        self, names: tuple[str, ...], frozen: Frozen, *, life_s: float, seen: str
+    ) -> bool:
+        """Put a value there, whoever loads meanwhile; False when it was not to be done."""
         wire = self.servers.wire(names[0])
         if wire is None:
             return False
@@ -113,7 +116,7 @@ class Remote:
             answer = await self._lease(wire, names, scripts.MINE)
             lease = answer[1]
             assert isinstance(lease, Lease)  # noqa: S101  # nobody's lease stands in the way
-            data = self._sealed(names, value, lease.stamps, (life_s, seen))
+            data = self._sealed(names, frozen, lease.stamps, (life_s, seen))
             if len(data) > VALUE_BYTES_MAX:
                 self.counts.too_large += 1
                 lease.give_back()
@@ -187,13 +190,13 @@ class Remote:
     def _sealed(
         self,
         names: tuple[str, ...],
-        value: Any,
+        frozen: Frozen,
         stamps: tuple[bytes, ...],
         about: tuple[float, str],
     ) -> bytes:
         life_s, seen = about
         content = Content(
-            value=value,
+            frozen=frozen,
             fresh_until_s=time.time() + life_s,
             tags=names[1:],
             stamps=stamps,

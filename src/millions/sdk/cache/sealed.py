@@ -18,7 +18,7 @@ import sys
 from enum import Enum
 from typing import Any, cast
 
-from millions.sdk.cache.values import is_built_in, parts_of
+from millions.sdk.cache.values import THAWS, Frozen, is_built_in, parts_of
 
 FORMAT = bytes((1, *sys.version_info[:2]))
 """What `marshal` and `pickle` write belongs to a version of Python."""
@@ -33,13 +33,13 @@ PROTOCOL = 5
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is sealed: the value, until when it is fresh (unix seconds), and what it depends on.
+    """What is sealed: a value, until when it is fresh (unix seconds), and what it depends on.
 
     `stamps` are those of its `tags` when its loading began: a tag whose stamp is another one was
     invalidated since. `seen` is how far the database was read, as `position.Seen.text` has it.
     """
 
-    value: Any
+    frozen: Frozen
     fresh_until_s: float
     tags: tuple[str, ...] = ()
     stamps: tuple[bytes, ...] = ()
@@ -57,12 +57,16 @@ class Seal:
 
     def sealed(self, key: bytes, content: Content) -> bytes:
         """The bytes of `content` under `key`."""
-        value, classes, pickled = content.value, "", False
-        if not is_built_in(value):
-            classes = _classes_text(value)
-            value, pickled = pickle.dumps(value, PROTOCOL), True
+        frozen = content.frozen
+        kept, classes, pickled = frozen.kept, "", False
+        if frozen.thaw is pickle.loads:
+            classes = _classes_text(frozen.value())
+        elif not is_built_in(kept):
+            classes = _classes_text(kept)
+            kept, pickled = pickle.dumps(kept, PROTOCOL), True
+        how = (THAWS.index(frozen.thaw), frozen.size_bytes, pickled, classes)
         about = (content.fresh_until_s, content.tags, content.stamps, content.seen)
-        body = marshal.dumps((value, pickled, classes, *about))
+        body = marshal.dumps((kept, *how, *about))
         return FORMAT + self._mac(key, body) + body
 
     def opened(self, key: bytes, data: bytes) -> Content | None:
@@ -73,16 +77,23 @@ class Seal:
             return None
         if not hmac.compare_digest(data[len(FORMAT) : start], self._mac(key, body)):
             return None
-        value, pickled, classes, fresh_until_s, tags, stamps, seen = marshal.loads(body)  # noqa: S302  # sealed
-        if pickled:
-            if not self._knows(classes):
-                return None
-            try:
-                value = pickle.loads(value)  # noqa: S301  # sealed with our secret
-            except Exception:  # noqa: BLE001  # whatever a class of another release says
-                return None
+        kept, thaw, size_bytes, pickled, classes, *about = marshal.loads(body)  # noqa: S302  # sealed
+        if classes and not self._knows(classes):
+            return None
+        try:
+            if pickled:
+                kept = pickle.loads(kept)  # noqa: S301  # sealed with our secret
+            elif THAWS[thaw] is pickle.loads:
+                pickle.loads(kept)  # noqa: S301  # who thaws it later must not be the one to learn
+        except Exception:  # noqa: BLE001  # whatever a class of another release says
+            return None
+        fresh_until_s, tags, stamps, seen = about
         return Content(
-            value=value, fresh_until_s=fresh_until_s, tags=tags, stamps=stamps, seen=seen
+            frozen=Frozen(kept=kept, thaw=THAWS[thaw], size_bytes=size_bytes),
+            fresh_until_s=fresh_until_s,
+            tags=tags,
+            stamps=stamps,
+            seen=seen,
         )
 
     def _mac(self, key: bytes, body: bytes) -> bytes:

@@ -91,6 +91,16 @@ def _rows(rows: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
     return [row.copy() for row in rows]
 
 
+THAWS: tuple[Callable[[Any], Any] | None, ...] = (
+    None,
+    *_COPIES.values(),
+    _rows,
+    marshal.loads,
+    pickle.loads,
+)
+"""Every way to thaw, in an order that other processes know; new ones come last."""
+
+
 def is_built_in(value: Any) -> bool:
     """Whether `marshal` brings it back as it is: it is quicker than `pickle`, and knows less."""
     if value.__class__ is dict:

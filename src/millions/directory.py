@@ -88,10 +88,20 @@ class TasksPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesPlace:
-    """Where uploads live: `folder` in the embedded form; `max_mib` bounds one file."""
+    """Where uploads live: `folder` in the embedded form; `max_mib` bounds one file.
+
+    With `servers` (our own S3 storage) or `url` (another's) they live in its `bucket`; what is not
+    there may still lie in `folder`. `secret_file` holds the secret of `access_key`.
+    """
 
     folder: str
     max_mib: int = 50
+    servers: tuple[Endpoint, ...] = ()
+    url: str = ""
+    bucket: str = ""
+    region: str = ""
+    access_key: str = ""
+    secret_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

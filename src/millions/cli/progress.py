@@ -72,4 +72,4 @@ class Progress:
             return
         phase = click.style(f"{unit.phase:<10}", fg=COLOURS.get(unit.phase))
         elapsed_s = time.monotonic() - self._began_s
-        click.echo(f"  {unit.name:<14}{phase}{unit.release:<14}{elapsed_s:6.1f} s", err=True)
+        click.echo(f"  {unit.name:<16}{phase}{unit.release:<14}{elapsed_s:6.1f} s", err=True)

@@ -9,59 +9,46 @@ and then when the interpreter ends (PyO3/pyo3-async-runtimes issue 40), and cost
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import obstore
-import obstore.exceptions
-import orjson
-from obstore.store import LocalStore
-
-from millions.errors import MachineError, SignatureError, UnavailableError
-from millions.sdk.files_types import HEAD_BYTES, UNKNOWN, RefusedError, decide, sniff
-from millions.sdk.files_upload import CHUNK_BYTES, MIB, Upload, put_staged, sweep_staged
+from millions.errors import SignatureError, UnavailableError
+from millions.sdk.files_both import Both
+from millions.sdk.files_bucket import Bucket
+from millions.sdk.files_folder import Folder
+from millions.sdk.files_servers import Servers
+from millions.sdk.files_types import RefusedError, decide
+from millions.sdk.files_upload import CHUNK_BYTES, MIB, STAGING, Upload
 from millions.sdk.signing import Signer, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable
 
-    from millions.directory import Directory
+    from millions.directory import Directory, FilesPlace
+    from millions.sdk.files_place import Held, Place, StoredFile
 
 NAME_BYTES_MAX = 512
 BASE_URL = "/files/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredFile:
-    """One stored file. `etag` changes exactly when its content does."""
-
-    name: str
-    size: int
-    content_type: str
-    etag: str
-
-
 class FileReader:
     """A file that is being read: what it is, and its bytes as an async iterator of chunks."""
 
-    def __init__(self, store: LocalStore, about: StoredFile, span: tuple[int, int]) -> None:
-        self.about = about
-        self.size = about.size
-        self.content_type = about.content_type
-        self._store = store
+    def __init__(self, held: Held, span: tuple[int, int]) -> None:
+        self.about = held.about
+        self.size = held.about.size
+        self.content_type = held.about.content_type
+        self._held = held
         self._span = span
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         start, end = self._span
-        path = _data(self.about.name)
         while start < end:
             stop = min(end, start + CHUNK_BYTES)
-            chunk = await asyncio.to_thread(_read_range, self._store, path, (start, stop))
+            chunk = await self._held.place.read(self._held, (start, stop))
             if not chunk:
                 return
             yield chunk
@@ -72,30 +59,46 @@ class Files:
     """The noun `files`. Made without I/O; usable between `open` and `close`."""
 
     def __init__(self) -> None:
-        self._store: LocalStore | None = None
+        self._folder: Folder | None = None
+        self._place: Place | None = None
         self._signer: Signer | None = None
         self._max_mib = 0
 
     async def open(self, directory: Directory) -> None:
-        """Open the folder of the directory; make it when it is missing."""
-        folder = Path(directory.files.folder)
-        try:
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        except OSError as error:
-            raise MachineError(
-                cannot=f"open the folder of files {folder}",
-                because=error.strerror or str(error),
-                try_=f"ls -ld {folder.parent}",
-            ) from error
+        """Open the folder of the directory, which is made when it is missing, and its bucket."""
         secret = await asyncio.to_thread(read_secret, directory.secret_file)
         self._signer = Signer(secret, "file URL")
         self._max_mib = directory.files.max_mib
-        self._store = LocalStore(prefix=folder, mkdir=True)
-        await asyncio.to_thread(sweep_staged, self._store)
+        self._folder = Folder(directory.files.folder)
+        await self._folder.open()
+        self._place = self._folder
+        if directory.files.servers or directory.files.url:
+            await self._distribute(directory.files)
+
+    async def follow(self, directory: Directory) -> None:
+        """Take over where the servers are now. Where there were none, the change begins."""
+        place = directory.files
+        if (place.servers or place.url) and self._folder is not None:
+            if isinstance(self._place, Both):
+                self._place.bucket.servers.follow(place, await _secret(place))
+            else:
+                await self._distribute(place, changing=True)
 
     async def close(self) -> None:
-        """Forget the folder; nothing is held open."""
-        self._store = self._signer = None
+        """Forget the places; nothing is held open."""
+        place, self._place = self._place, None
+        self._folder = self._signer = None
+        if isinstance(place, Both):
+            await place.close()
+
+    async def _distribute(self, place: FilesPlace, *, changing: bool = False) -> None:
+        """Go over to the bucket; while `changing`, only once it has answered."""
+        assert self._folder is not None  # noqa: S101  # it was opened before
+        servers = Servers(place, await _secret(place))
+        both = Both(self._folder, Bucket(servers, Path(place.folder) / STAGING))
+        if changing:
+            both.await_bucket()
+        self._place = both
 
     async def put(
         self,
@@ -112,35 +115,20 @@ class Files:
         prove. Raise FileRefusedError when it is empty, of another type, or larger than `max_mib`
         (the stack's bound when None); nothing is stored then.
         """
-        store = self._opened()
-        path = _data(name)
+        place = self._opened()
         bound = min(max_mib or self._max_mib, self._max_mib)
-        source = Upload(name, content, int(bound * MIB))
+        source = Upload(_checked(name), content, int(bound * MIB))
         first = await source.first()
         kind = decide(source.head, claimed=content_type, accept=accept, name=name)
-        try:
-            if source.ended:
-                await asyncio.to_thread(obstore.put, store, path, first, use_multipart=False)
-            else:
-                chunks = source.rest(first, asyncio.get_running_loop())
-                await asyncio.to_thread(put_staged, store, path, chunks)
-        except (OSError, obstore.exceptions.BaseError) as error:
-            if error is source.error:
-                raise
-            raise _no_room(name, error) from error
-        about = StoredFile(name=name, size=source.size, content_type=kind, etag=source.etag())
-        await asyncio.to_thread(
-            obstore.put, store, _about(name), orjson.dumps(asdict(about)), use_multipart=False
-        )
-        return about
+        return await place.put(source, first, kind)
 
     async def get(self, name: str, *, span: tuple[int, int] | None = None) -> FileReader:
         """Open `name` for reading, `span` (start, end) of it or the whole.
 
         Raise FileRefusedError when there is none.
         """
-        about = await self.about(name)
-        return FileReader(self._opened(), about, span or (0, about.size))
+        held = await self._found(name)
+        return FileReader(held, span or (0, held.about.size))
 
     async def read(self, name: str) -> bytes:
         """Answer the whole content of `name`. Raise FileRefusedError when there is none."""
@@ -149,25 +137,18 @@ class Files:
 
     async def about(self, name: str) -> StoredFile:
         """Say what `name` is. Raise FileRefusedError when there is none."""
-        store = self._opened()
-        _data(name)
-        try:
-            return await asyncio.to_thread(_look_up, store, name)
-        except FileNotFoundError:
-            raise RefusedError(
-                404, cannot=f"read {name}", because="there is no such file"
-            ) from None
+        return (await self._found(name)).about
 
     async def delete(self, name: str) -> bool:
         """Delete `name`; answer whether it was there."""
-        return await asyncio.to_thread(_delete, self._opened(), name)
+        return await self._opened().delete(_checked(name))
 
     def url(self, name: str, expires_s: int = 3600) -> str:
         """Answer a URL that gives out `name` for `expires_s` to twice that, to whoever has it.
 
         It stays the same for `expires_s` seconds, so that browsers can keep what they fetched.
         """
-        _data(name)
+        _checked(name)
         expires = (math.floor(time.time() / expires_s) + 2) * expires_s
         key = self._signed().sign(f"{expires}:{name}".encode())
         return f"{BASE_URL}{quote(name)}?key={key}"
@@ -184,14 +165,20 @@ class Files:
             )
         return left_s
 
-    def _opened(self) -> LocalStore:
-        if self._store is None:
+    async def _found(self, name: str) -> Held:
+        held = await self._opened().find(_checked(name))
+        if held is None:
+            raise RefusedError(404, cannot=f"read {name}", because="there is no such file")
+        return held
+
+    def _opened(self) -> Place:
+        if self._place is None:
             raise UnavailableError(
                 cannot="use files",
                 because="it is not open in this process",
                 try_="wrap the application in Millions(app), or `async with nouns.running()`",
             )
-        return self._store
+        return self._place
 
     def _signed(self) -> Signer:
         self._opened()
@@ -216,53 +203,5 @@ def _checked(name: str) -> str:
     return name
 
 
-def _data(name: str) -> str:
-    return f"data/{_checked(name)}"
-
-
-def _about(name: str) -> str:
-    return f"about/{_checked(name)}"
-
-
-def _read_range(store: LocalStore, path: str, span: tuple[int, int]) -> bytes:
-    return bytes(obstore.get_range(store, path, start=span[0], end=span[1]))
-
-
-def _look_up(store: LocalStore, name: str) -> StoredFile:
-    """Read what is known of `name`; found out anew when a crash came between its two halves."""
-    held = obstore.head(store, _data(name))
-    try:
-        about = StoredFile(**orjson.loads(bytes(obstore.get(store, _about(name)).bytes())))
-    except (FileNotFoundError, ValueError, TypeError):
-        about = None
-    if about is not None and about.size == held["size"]:
-        return about
-    head = _read_range(store, _data(name), (0, min(HEAD_BYTES, held["size"])))
-    return StoredFile(
-        name=name,
-        size=held["size"],
-        content_type=sniff(head) or UNKNOWN,
-        etag=hashlib.sha256((held["e_tag"] or "").encode()).hexdigest()[:32],
-    )
-
-
-def _delete(store: LocalStore, name: str) -> bool:
-    there = True
-    try:
-        obstore.head(store, _data(name))
-    except FileNotFoundError:
-        there = False
-    for path in (_about(name), _data(name)):
-        try:
-            obstore.delete(store, path)
-        except FileNotFoundError:
-            continue
-    return there
-
-
-def _no_room(name: str, error: Exception) -> MachineError:
-    return MachineError(
-        cannot=f"store {name}",
-        because=str(error).partition("\n")[0],
-        try_="df -h, then make room on the disk",
-    )
+async def _secret(place: FilesPlace) -> str:
+    return (await asyncio.to_thread(read_secret, place.secret_file)).decode()

@@ -11,12 +11,13 @@ from urllib.parse import parse_qs
 
 from millions.errors import FileRefusedError, SignatureError
 from millions.sdk import answers
-from millions.sdk.files import BASE_URL, Files, StoredFile
+from millions.sdk.files import BASE_URL, Files
 from millions.sdk.files_types import INLINE
 from millions.sdk.requests import header
 
 if TYPE_CHECKING:
     from millions.sdk.files import FileReader
+    from millions.sdk.files_place import StoredFile
 
 MISSING = "there is no file at this URL, or the URL has expired\n"
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import obstore
@@ -18,6 +19,7 @@ from millions.sdk.files_types import HEAD_BYTES, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator
+    from typing import BinaryIO
 
     from obstore.store import LocalStore
 
@@ -35,13 +37,13 @@ LEFT_S = 86_400.0
 
 
 class Upload:
-    """One upload; `head` and `size` grow with it, `ended` says that all was taken.
+    """One upload of `name`; `head` and `size` grow with it, `ended` says that all was taken.
 
     `error` is what whoever gives the content has raised, which is no failure of ours.
     """
 
     def __init__(self, name: str, content: bytes | AsyncIterable[bytes], bound: int) -> None:
-        self._name = name
+        self.name = name
         self._bound = bound
         self._digest = hashlib.sha256()
         self._chunks = _once(content) if isinstance(content, bytes | bytearray) else aiter(content)
@@ -64,6 +66,10 @@ class Upload:
             taken = asked.result(CHUNK_WITHIN_S)
             if taken:
                 yield taken
+
+    async def next(self) -> bytes:
+        """Take a megabyte or what is left."""
+        return await self._take(CHUNK_BYTES)
 
     def etag(self) -> str:
         """Answer what names this content, once all of it was taken."""
@@ -91,7 +97,7 @@ class Upload:
         if self.size > self._bound:
             raise RefusedError(
                 413,
-                cannot=f"store {self._name}",
+                cannot=f"store {self.name}",
                 because=f"it is larger than {self._bound / MIB:g} MiB",
                 try_="a smaller file, or a larger [files] max_mib in millions.toml",
             )
@@ -107,6 +113,27 @@ def put_staged(store: LocalStore, path: str, chunks: Iterator[bytes]) -> None:
     staged = f"{STAGING}/{uuid4().hex}"
     obstore.put(store, staged, chunks)
     obstore.rename(store, staged, path)
+
+
+async def spooled(source: Upload, first: bytes, folder: Path) -> BinaryIO:
+    """Take all of `source` to a file without a name in `folder`, which goes when it is closed."""
+    file = await asyncio.to_thread(_nameless, folder)
+    try:
+        await asyncio.to_thread(file.write, first)
+        while not source.ended:
+            async with asyncio.timeout(CHUNK_WITHIN_S):
+                taken = await source.next()
+            await asyncio.to_thread(file.write, taken)
+        await asyncio.to_thread(file.flush)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _nameless(folder: Path) -> BinaryIO:
+    folder.mkdir(parents=True, exist_ok=True)
+    return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
 
 
 def sweep_staged(store: LocalStore) -> None:

@@ -156,8 +156,11 @@ async def follow(directory: Directory) -> None:
     await db.follow(directory)
     position_cookie.follow(directory)
     cache.follow(directory)
+    await files.follow(directory)
     web = replace(former.web, trusted=directory.web.trusted)
-    _state.directory = replace(former, database=directory.database, cache=directory.cache, web=web)
+    _state.directory = replace(
+        former, database=directory.database, cache=directory.cache, files=directory.files, web=web
+    )
 
 
 def believe(scope: Any) -> None:

@@ -46,10 +46,16 @@ OTHER_VALUES = {
     "eviction": "lru",
     "queues": ["mail"],
     "limits": {"video": 2},
+    "url": "https://s3.example.org",
+    "access_key": "AKIAOTHER",
+    "secret": "OTHER_SECRET",
+    "bucket": "photos-of-example",
+    "region": "eu-central-1",
 }
 BESIDE: dict[str, dict[str, Any]] = {
     "balancer": {"https": "127.0.0.1:8443"},
     "cache": {"servers": 1},
+    "files": {"servers": 2},
 }
 """What some settings of a table mean nothing without."""
 
@@ -66,6 +72,14 @@ NOT_IN_UNITS = {
     "bin": "the engine of the places",
     "key": "a file of the places",
 }
+ELSEWHERE = {
+    "url": "https://s3.example.com",
+    "access_key": "AKIAEXAMPLE",
+    "secret": "S3_SECRET",
+}
+OF_ELSEWHERE = {*ELSEWHERE, "bucket", "region"}
+"""Settings of storage that is somebody else's."""
+
 NOT_AT_START = {"start_within_s", "canary_percent", "canary_s", "servers_min", "servers_idle_s"}
 """Settings that a process never reads."""
 
@@ -82,6 +96,7 @@ PLACES = Places(
         Engine(name="etcd", folder="/etcd/bin", major=3),
         Engine(name="haproxy", folder="/usr/sbin", major=2),
         Engine(name="valkey", folder="/valkey/bin", major=9),
+        Engine(name="seaweedfs", folder="/weed/bin", major=4),
     ),
     certificates=(("balancer", "/state/secrets/balancer.1.pem"),),
 )
@@ -134,7 +149,8 @@ def test_every_setting_changes_the_units_or_the_directory(name: str, setting: De
         beside = {"migrate": "alembic upgrade head"} if name == "app" else beside_of(setting)
         one, other = (beside | {setting.key: bound} for bound in (setting.lowest, setting.highest))
     else:
-        one, other = {}, {setting.key: OTHER_VALUES[setting.key]}
+        one: dict[str, Any] = dict(ELSEWHERE) if setting.key in OF_ELSEWHERE else {}
+        other = one | {setting.key: OTHER_VALUES[setting.key]}
     assert outcome({name: one}) != outcome({name: other})
 
 

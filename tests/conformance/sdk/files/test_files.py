@@ -3,18 +3,18 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from millions.directory import Directory
-from millions.errors import FileRefusedError, MachineError, SignatureError, UnavailableError
+from millions.errors import FileRefusedError, SignatureError, UnavailableError
 from millions.sdk.files import Files
 from millions.sdk.files_types import RefusedError
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 MIB = 1024 * 1024
+Sizes = Callable[[], dict[str, int]]
 
 
 async def chunks(*given: bytes) -> AsyncIterator[bytes]:
@@ -70,9 +70,7 @@ async def test_a_deleted_file_is_gone(files: Files) -> None:
         await files.read("x")
 
 
-async def test_an_upload_that_breaks_off_leaves_the_former_file(
-    files: Files, directory: Directory
-) -> None:
+async def test_an_upload_that_breaks_off_leaves_the_former_file(files: Files, sizes: Sizes) -> None:
     await files.put("x", b"former")
 
     async def broken() -> AsyncIterator[bytes]:
@@ -82,18 +80,18 @@ async def test_an_upload_that_breaks_off_leaves_the_former_file(
     with pytest.raises(ConnectionResetError):
         await files.put("x", broken())
     assert await files.read("x") == b"former"
-    assert _sizes(directory) == {"data/x": 6}
+    assert sizes() == {"data/x": 6}
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["bytes", "stream"])
 async def test_a_file_that_is_too_large_is_not_stored(
-    files: Files, directory: Directory, *, streamed: bool
+    files: Files, sizes: Sizes, *, streamed: bool
 ) -> None:
     content = b"a" * (2 * MIB + 1)
     with pytest.raises(RefusedError, match="larger than 2 MiB") as refused:
         await files.put("x", chunks(*[content]) if streamed else content, max_mib=2)
     assert refused.value.status == 413
-    assert _sizes(directory) == {}
+    assert sizes() == {}
     assert (await files.put("x", content[1:], max_mib=2)).size == 2 * MIB
 
 
@@ -160,43 +158,6 @@ async def test_an_expired_url_is_refused(files: Files, monkeypatch: pytest.Monke
         files.allowed("x", url.partition("?key=")[2])
 
 
-async def test_what_a_crash_left_between_two_writes_is_found_out_anew(
-    files: Files, directory: Directory
-) -> None:
-    await files.put("x.png", PNG)
-    about = Path(directory.files.folder) / "about" / "x.png"
-    for damage in (
-        b"",
-        b"{half",
-        b'{"name":"x.png","size":1,"content_type":"text/html","etag":""}',
-    ):
-        about.write_bytes(damage)
-        found = await files.about("x.png")
-        assert (found.size, found.content_type) == (len(PNG), "image/png")
-        assert await files.read("x.png") == PNG
-    about.unlink()
-    assert (await files.about("x.png")).content_type == "image/png"
-
-
-async def test_what_crashes_left_half_written_is_swept_at_the_next_start(
-    directory: Directory,
-) -> None:
-    staging = Path(directory.files.folder) / "staging"
-    staging.mkdir()
-    for name, age_s in (("old", 2 * 86_400), ("new", 60)):
-        (staging / name).write_bytes(b"half")
-        os.utime(staging / name, (time.time() - age_s,) * 2)
-    files = Files()
-    await files.open(directory)
-    assert [each.name for each in staging.iterdir()] == ["new"]
-
-
-async def test_a_folder_that_cannot_be_written_says_so(files: Files, directory: Directory) -> None:
-    (Path(directory.files.folder) / "data").write_bytes(b"a file stands in the way")
-    with pytest.raises(MachineError, match="store x"):
-        await files.put("x", b"1")
-
-
 async def test_uploads_side_by_side_do_not_mix(files: Files) -> None:
     async def one(number: int) -> bool:
         content = bytes([number]) * 1_500_000
@@ -209,12 +170,3 @@ async def test_uploads_side_by_side_do_not_mix(files: Files) -> None:
 async def test_closed_it_says_how_to_open_it() -> None:
     with pytest.raises(UnavailableError, match="wrap the application"):
         await Files().put("x", b"1")
-
-
-def _sizes(directory: Directory) -> dict[str, int]:
-    folder = Path(directory.files.folder)
-    return {
-        path.relative_to(folder).as_posix(): path.stat().st_size
-        for path in folder.rglob("*")
-        if path.is_file() and "about" not in path.parts
-    }

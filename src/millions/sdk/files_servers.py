@@ -1,0 +1,228 @@
+"""The servers of an S3 bucket, and how a request is tried on one after the other.
+
+Every attempt and all of them together have a bound. A server that was silent is asked last for a
+while, and then by one request alone. It decides nothing about files.
+
+Source: obstore's S3 store; its blocking calls run in threads of our own, because those that wait
+for a slow server must not keep the other nouns from theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import obstore
+import obstore.exceptions
+from obstore.store import S3Store
+
+from millions.errors import MachineError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from millions.directory import FilesPlace
+
+Answer = TypeVar("Answer")
+
+CONNECT_WITHIN_S = 1.0
+QUICK_WITHIN_S = 5.0
+"""One attempt to read a megabyte or to store a small file; then another server is asked."""
+
+PART_WITHIN_S = 20.0
+"""One part of a large file, of which two copies are on their disks then."""
+
+ATTEMPTS_FOR_S = 20.0
+"""No further attempt begins after this: servers that died are back long before."""
+
+PAUSE_S = (0.05, 1.0)
+"""Between two rounds of all servers; it doubles."""
+
+SHUNNED_S = (1.0, 20.0)
+"""How long a server that did not answer is asked last; it doubles while it stays silent."""
+
+NOBODY = "data/."
+"""A name that no file can have."""
+
+THREADS = 16
+"""Requests under way in one process; others wait for their turn."""
+
+
+class NoBucketError(Exception):
+    """There is no such bucket."""
+
+
+REFUSED = (
+    obstore.exceptions.PermissionDeniedError,
+    obstore.exceptions.UnauthenticatedError,
+    obstore.exceptions.InvalidPathError,
+    obstore.exceptions.NotSupportedError,
+    NoBucketError,
+)
+"""What another attempt would not change."""
+
+
+@dataclass(slots=True)
+class Server:
+    """One address of the storage. `quick` and `patient` differ in how long they wait.
+
+    `shunned_until_s` and `silent_s` say how it has answered.
+    """
+
+    url: str
+    quick: S3Store
+    patient: S3Store
+    shunned_until_s: float = 0.0
+    silent_s: float = 0.0
+
+    def begins(self, now_s: float) -> None:
+        """Let nobody else try a server that was silent, before this request has."""
+        if self.silent_s:
+            self.shunned_until_s = max(self.shunned_until_s, now_s + self.silent_s)
+
+    def failed(self, now_s: float) -> None:
+        """Ask it last for a while."""
+        least, most = SHUNNED_S
+        self.silent_s = min(most, max(least, 2 * self.silent_s))
+        self.shunned_until_s = now_s + self.silent_s
+
+    def answered(self) -> None:
+        """It is well."""
+        self.silent_s = self.shunned_until_s = 0.0
+
+
+class Servers:
+    """The servers of one bucket. `answered` says that one has answered this process.
+
+    `attempts_for_s` bounds the time in which attempts may begin.
+    """
+
+    def __init__(
+        self, place: FilesPlace, secret: str, *, attempts_for_s: float = ATTEMPTS_FOR_S
+    ) -> None:
+        self.answered = False
+        self._attempts_for_s = attempts_for_s
+        self._servers = [_server(place, secret, url) for url in _urls(place)]
+        self._turn = 0
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="millions-files")
+
+    def close(self) -> None:
+        """Let requests under way end by themselves; none begins any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def follow(self, place: FilesPlace, secret: str) -> None:
+        """Ask the servers that `place` names from now on."""
+        known = {each.url: each for each in self._servers}
+        self._servers = [known.get(url) or _server(place, secret, url) for url in _urls(place)]
+
+    async def ask(self) -> bool:
+        """Ask each server once; answer whether one has answered."""
+        loop = asyncio.get_running_loop()
+        for server in self._in_turn():
+            try:
+                await loop.run_in_executor(self._threads, obstore.head, server.quick, NOBODY)
+            except FileNotFoundError:
+                self.answered = True
+            except (OSError, obstore.exceptions.BaseError):
+                continue
+            return self.answered
+        return self.answered
+
+    async def tried(
+        self, what: str, deed: Callable[[Server], Answer], *, missing: Answer
+    ) -> Answer:
+        """Do `deed` on one server after the other until one has answered.
+
+        `missing` is the answer when there is no such file. Raise UnavailableError when none has
+        answered in time, MachineError when what is asked is refused.
+        """
+        ends_at_s, pause_s = time.monotonic() + self._attempts_for_s, PAUSE_S[0]
+        said = ""
+        while True:
+            for server in self._in_turn():
+                found = await self._once(what, server, deed, missing)
+                if not isinstance(found, _Silence):
+                    return found
+                said = f"{server.url}: {found}"
+                if time.monotonic() >= ends_at_s:
+                    break
+            if time.monotonic() + pause_s >= ends_at_s:
+                raise UnavailableError(cannot=what, because=said, try_="millions status")
+            await asyncio.sleep(pause_s)
+            pause_s = min(PAUSE_S[1], 2 * pause_s)
+
+    async def _once(
+        self, what: str, server: Server, deed: Callable[[Server], Answer], missing: Answer
+    ) -> Answer | _Silence:
+        loop = asyncio.get_running_loop()
+        server.begins(time.monotonic())
+        try:
+            answer = await loop.run_in_executor(self._threads, deed, server)
+        except (FileNotFoundError, obstore.exceptions.PreconditionError):
+            answer = missing
+        except REFUSED as error:
+            raise _refused(what, server, error) from error
+        except (OSError, obstore.exceptions.BaseError) as error:
+            server.failed(time.monotonic())
+            return _Silence(_words(error))
+        server.answered()
+        self.answered = True
+        return answer
+
+    def _in_turn(self) -> Sequence[Server]:
+        """The servers, another one first each time; those that were silent last."""
+        self._turn += 1
+        at, now_s = self._turn % len(self._servers), time.monotonic()
+        turned = self._servers[at:] + self._servers[:at]
+        return sorted(turned, key=lambda each: max(0.0, each.shunned_until_s - now_s))
+
+
+class _Silence(str):
+    """Why a server did not do what it was asked."""
+
+    __slots__ = ()
+
+
+def _urls(place: FilesPlace) -> list[str]:
+    """One address of another's storage, or those of our own servers."""
+    if place.url:
+        return [place.url]
+    return [f"http://{each.host}:{each.port}" for each in place.servers]
+
+
+def _server(place: FilesPlace, secret: str, url: str) -> Server:
+    def store(within_s: float) -> S3Store:
+        return S3Store(
+            place.bucket,
+            endpoint=url,
+            region=place.region,
+            access_key_id=place.access_key,
+            secret_access_key=secret,
+            virtual_hosted_style_request=False,
+            client_options={
+                "allow_http": url.startswith("http://"),
+                "connect_timeout": timedelta(seconds=CONNECT_WITHIN_S),
+                "timeout": timedelta(seconds=within_s),
+                "pool_idle_timeout": timedelta(seconds=30),
+            },
+            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=within_s)},
+        )
+
+    return Server(url=url, quick=store(QUICK_WITHIN_S), patient=store(PART_WITHIN_S))
+
+
+def _refused(what: str, server: Server, error: Exception) -> MachineError:
+    return MachineError(
+        cannot=what,
+        because=f"{server.url} refused it: {_words(error)}",
+        try_="look at bucket, access_key and secret of [files]",
+    )
+
+
+def _words(error: Exception) -> str:
+    """The first line of an error, without a URL's query: it never holds a key, but be sure."""
+    return str(error).partition("\n")[0].partition("?")[0][:200]

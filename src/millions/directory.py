@@ -113,6 +113,14 @@ class AssetsPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EdgePlace:
+    """The edges, where purges are sent; `secret_file` holds what they ask for, and nothing else."""
+
+    servers: tuple[Endpoint, ...] = ()
+    secret_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebPlace:
     """How the web tier answers: `secure` cookies where clients use HTTPS; bounds of a request.
 
@@ -140,6 +148,7 @@ class Directory:
     tasks: TasksPlace = field(default_factory=TasksPlace)
     assets: AssetsPlace = field(default_factory=AssetsPlace)
     web: WebPlace = field(default_factory=WebPlace)
+    edge: EdgePlace = field(default_factory=EdgePlace)
     format: int = FORMAT
 
     def text(self) -> str:

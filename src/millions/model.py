@@ -101,11 +101,17 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One server of a pool: the unit that answers there, and its share (`weight`, 1 to 256)."""
+    """One server of a pool: the unit that answers there, and its share (`weight`, 1 to 256).
+
+    One that shares other requests stands in another `backend` of the same balancer, with `options`
+    of its own; '' is the pool's.
+    """
 
     unit: str
     address: Address
     weight: int = 100
+    backend: str = ""
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +119,8 @@ class Pool:
     """The servers that a balancer shares requests among; they join and leave while it runs.
 
     `socket` is its control socket (placeholders as in a unit), `backend` the pool's name there and
-    `options` what is said of each server. A file of the unit holds {servers} where they stand.
+    `options` what is said of each server. A file of the unit holds {servers} where they stand, and
+    {servers NAME} where those of another backend do.
     """
 
     socket: str

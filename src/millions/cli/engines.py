@@ -100,7 +100,7 @@ def _major(program: Path, option: str) -> int:
         raise MachineError(
             cannot=f"run {program}", because=str(error), try_=f"{program} {option}"
         ) from error
-    version = VERSION.search(asked.stdout)
+    version = VERSION.search(asked.stdout + asked.stderr)
     if version is None:
         raise MachineError(
             cannot=f"learn the version of {program}",

@@ -93,8 +93,10 @@ class Sharing:
                 able.append(each)
             elif former is not None:  # it is to move, and does not answer there yet
                 able.append(former)
-        steady = tuple(each for each in able if each.unit not in self._due)
-        return dataclasses.replace(pool, servers=steady or tuple(able))
+        steady = {each.unit for each in able if each.unit not in self._due}
+        lasting = {each.backend for each in able if each.unit in steady}
+        servers = (each for each in able if each.unit in steady or each.backend not in lasting)
+        return dataclasses.replace(pool, servers=tuple(servers))
 
 
 def _reload(process: Process, spec: Unit, why: str) -> Reload:

@@ -68,15 +68,15 @@ class Control:
             if each.unit in known:
                 await self._change(known[each.unit], each)
             else:
-                await self._join(each, after.options)
-        leaving = (self._leave(each.unit) for each in before.servers if each.unit not in wanted)
+                await self._join(each, each.options or after.options)
+        leaving = (self._leave(each) for each in before.servers if each.unit not in wanted)
         for outcome in await asyncio.gather(*leaving, return_exceptions=True):
             if outcome is not None:
                 raise outcome
 
     async def seen(self) -> PoolSeen:
         """What the pool has to do now. Raise UnitFailedError when nobody says."""
-        rows = await self._statistics(BACKEND_AND_SERVERS)
+        rows = await self._statistics(BACKEND_AND_SERVERS, self.backend)
         servers = {row["svname"]: row for row in rows}
         total = servers.pop("BACKEND", {})
         return PoolSeen(
@@ -94,8 +94,8 @@ class Control:
             asked=_sum(total, "stot"),
         )
 
-    async def _statistics(self, kinds: int) -> list[dict[str, str]]:
-        text = await self.command(f"show stat {self.backend} {kinds} -1")
+    async def _statistics(self, kinds: int, backend: str) -> list[dict[str, str]]:
+        text = await self.command(f"show stat {backend} {kinds} -1")
         return list(csv.DictReader(io.StringIO(text.lstrip("# "))))
 
     async def worker(self) -> int:
@@ -128,7 +128,7 @@ class Control:
 
     async def _join(self, server: Server, options: str) -> None:
         """Add a server and let it take requests."""
-        name = f"{self.backend}/{server.unit}"
+        name = self._name(server)
         text = f"add server {name} {server.address} {options} weight {server.weight}"
         said = await self.command(text)
         if "Already exists" in said:  # an earlier supervisor added it, or is draining it
@@ -145,23 +145,23 @@ class Control:
         if after.address != before.address:
             await self._address(after)
         if after.weight != before.weight:
-            name = f"{self.backend}/{after.unit}"
+            name = self._name(after)
             await self._expect_silence(f"set server {name} weight {after.weight}")
 
     async def _address(self, server: Server) -> None:
         address = server.address
-        text = f"set server {self.backend}/{server.unit} addr {address.host} port {address.port}"
+        text = f"set server {self._name(server)} addr {address.host} port {address.port}"
         said = await self.command(text)
         if "changed" not in said and "no need" not in said:
             raise self._refused(text, said)
 
-    async def _leave(self, unit: str) -> None:
+    async def _leave(self, server: Server) -> None:
         """Let a server finish its requests, then delete it. Nothing when it is not there."""
-        name = f"{self.backend}/{unit}"
+        name = self._name(server)
         said = await self.command(f"set server {name} state drain")
         if "No such server" in said:
             return
-        idle = await self._drained(unit)
+        idle = await self._drained(server)
         await self._expect_silence(f"set server {name} state maint")
         if not idle:
             await self._expect_silence(f"shutdown sessions server {name}")
@@ -174,16 +174,19 @@ class Control:
                 raise self._refused(f"del server {name}", said)
             await asyncio.sleep(POLL_S)
 
-    async def _drained(self, unit: str) -> bool:
+    async def _drained(self, server: Server) -> bool:
         """Wait until a server has no request; False when it still has one after the limit."""
         deadline = time.monotonic() + DRAIN_S
         while time.monotonic() < deadline:
-            rows = await self._statistics(SERVERS_ONLY)
-            busy = [row for row in rows if row.get("svname") == unit and _sum(row, *AT_WORK)]
+            rows = await self._statistics(SERVERS_ONLY, server.backend or self.backend)
+            busy = [row for row in rows if row.get("svname") == server.unit and _sum(row, *AT_WORK)]
             if not busy:
                 return True
             await asyncio.sleep(POLL_S)
         return False
+
+    def _name(self, server: Server) -> str:
+        return f"{server.backend or self.backend}/{server.unit}"
 
     async def _expect_silence(self, text: str) -> None:
         """Send a command whose success has no words."""

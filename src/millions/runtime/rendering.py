@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from millions.model import Pool, Unit
     from millions.runtime.state import StateFolder
 
-_SERVERS = re.compile(r"^([ \t]*)\{servers\}[ \t]*\n?", re.MULTILINE)
+_SERVERS = re.compile(r"^([ \t]*)\{servers ?([a-z]*)\}[ \t]*\n?", re.MULTILINE)
 
 INDENT = "    "
 """Before each server where the placeholder itself stands at the left edge."""
@@ -30,14 +30,15 @@ def render(state: StateFolder, spec: Unit) -> None:
 
 def with_servers(content: str, pool: Pool | None) -> str:
     """`content` with a line for each server of the pool."""
-    if pool is None or "{servers}" not in content:
+    if pool is None or "{servers" not in content:
         return content
-    lines = [
-        f"server {each.unit} {each.address} {pool.options} weight {each.weight}\n"
-        for each in pool.servers
-    ]
 
     def shown(found: re.Match[str]) -> str:
-        return "".join((found[1] or INDENT) + line for line in lines)
+        return "".join(
+            f"{found[1] or INDENT}server {each.unit} {each.address} "
+            f"{each.options or pool.options} weight {each.weight}\n"
+            for each in pool.servers
+            if each.backend == found[2]
+        )
 
     return _SERVERS.sub(shown, content)

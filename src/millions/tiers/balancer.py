@@ -17,7 +17,7 @@ from pydantic import field_validator
 from millions.errors import StackFileError
 from millions.model import Address, Certificate, File, Limits, Pool, Probe, Server, StopStep, Unit
 from millions.settings import Table, setting
-from millions.tiers import addresses, haproxy, web
+from millions.tiers import addresses, edge, haproxy, haproxy_edges, web
 from millions.tiers.kind import Context, EngineNeed, ReadData, Tier
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from millions.directory import WebPlace
 
-INDEX = 3
+INDEX = haproxy_edges.INDEX
 PRIVATE_PORT = 8404
 """For /readyz and /metrics; the port that HAProxy's own documents use for its statistics."""
 
@@ -264,6 +264,7 @@ def units(context: Context) -> tuple[Unit, ...]:
             StopStep(signal="SIGTERM", wait_s=KILLED_WITHIN_S),
             StopStep(signal="SIGKILL", wait_s=KILLED_WITHIN_S),
         ),
+        secret_environment=edge.secrets(context),
         needs=(web.GROUP,),
         limits=Limits(
             open_files=balancer.connections * FILES_PER_CONNECTION + FILES_BESIDE_CONNECTIONS,
@@ -274,8 +275,9 @@ def units(context: Context) -> tuple[Unit, ...]:
             socket=SOCKET,
             backend=haproxy.BACKEND,
             options=haproxy.server_options(private.host, _room(context)),
-            servers=tuple(
-                Server(unit=name, address=address) for name, address in web.served(context).items()
+            servers=(
+                *(Server(unit=name, address=each) for name, each in web.served(context).items()),
+                *edge.served(context, private.host),
             ),
         ),
     )
@@ -293,13 +295,13 @@ def _room(context: Context) -> int:
 def shared(unit: Unit, server: str, percent: float) -> Unit:
     """Answer the unit so that `server` gets `percent` of the requests, at most its even share."""
     pool = unit.pool
-    if pool is None or len(pool.servers) < 2:  # noqa: PLR2004  # nothing to share
+    others = sum(not each.backend for each in pool.servers) - 1 if pool is not None else 0
+    if pool is None or others < 1:  # nothing to share
         return unit
-    others = len(pool.servers) - 1
     share = min(percent / 100, 1 / (others + 1))
     weight = max(1, round(share * haproxy.EVEN_WEIGHT * others / (1 - share)))
     servers = tuple(
-        dataclasses.replace(each, weight=weight if each.unit == server else haproxy.EVEN_WEIGHT)
+        dataclasses.replace(each, weight=weight if each.unit == server else each.weight)
         for each in pool.servers
     )
     files = tuple(
@@ -351,6 +353,7 @@ def _file(context: Context, private: Address) -> str:
         secured=_secured(context),
         max_body_mib=context.table("web", web.Web).max_body_mib,
         exempt=tuple(balancer.exempt),
+        delivery=edge.delivery(context),
         **{name: getattr(balancer, name) for name in haproxy.TAKEN_OVER},
     )
     return haproxy.configuration(rules)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from millions.tiers import haproxy_edges
+
 if TYPE_CHECKING:
     from millions.model import Address
 
@@ -93,6 +95,7 @@ class Rules:
     tunnel_s: int
     queue_s: int
     drain_s: int
+    delivery: haproxy_edges.Delivery | None = None
 
 
 TAKEN_OVER = (
@@ -118,6 +121,7 @@ def configuration(rules: Rules) -> str:
         _challenges(rules),
         _addresses(rules),
         _web(rules),
+        *(haproxy_edges.sections(rules.delivery, LOG_FORMAT) if rules.delivery else ()),
         _private(rules),
     )
     return "\n".join("\n".join(part) + "\n" for part in parts if part)
@@ -204,6 +208,7 @@ def _public(rules: Rules) -> list[str]:
         *_redirection(rules),
         *_names(),
         *_repeats(rules),
+        *(haproxy_edges.routing(rules.delivery) if rules.delivery else ()),
         "    default_backend web",
     ]
 
@@ -354,7 +359,8 @@ def _sticky(rules: Rules) -> list[str]:
         "    use-server %[var(txn.server)] if { var(txn.server) -m found }",
         (
             '    http-response add-header Set-Cookie "millions_server=%s; Path=/; HttpOnly; '
-            f'SameSite=Lax{secure}" unless {{ srv_name,strcmp(txn.server) eq 0 }}'
+            f'SameSite=Lax{secure}" if !{{ srv_name,strcmp(txn.server) eq 0 }} '
+            "!{ var(txn.shared) -m bool }"
         ),
     ]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 from sqlalchemy import text
@@ -60,6 +61,12 @@ async def slow(request: Request) -> Response:
     return PlainTextResponse(UNIT)
 
 
+async def public(request: Request) -> Response:
+    """What is the same for everybody, for as long as the query says."""
+    keep = {"cache-control": f"public, max-age={request.query_params.get('s', '60')}"}
+    return PlainTextResponse(f"{UNIT} {time.time_ns()}", headers=keep)
+
+
 async def upload(request: Request) -> Response:
     size = 0
     async for chunk in request.stream():
@@ -90,6 +97,7 @@ app = Millions(
             Route("/orders", orders),
             Route("/migrations", migrations),
             Route("/slow", slow),
+            Route("/public/{name:path}", public),
             Route("/upload", upload, methods=["POST"]),
             Route("/events", events),
             WebSocketRoute("/echo", echo),

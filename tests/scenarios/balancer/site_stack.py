@@ -152,7 +152,8 @@ class Site:
         """The web servers that the balancer finds well."""
         with contextlib.suppress(OSError):
             rows = said(self.state / "run" / "balancer.1.sock", "show stat")
-            return {each["svname"] for each in rows if each["status"] == "UP"} - {"BACKEND"}
+            web = (each for each in rows if each["pxname"] == "web")
+            return {each["svname"] for each in web if each["status"] == "UP"} - {"BACKEND"}
         return set()
 
     def supervisor(self) -> int:

@@ -1,0 +1,185 @@
+"""Edges before the web servers must be missed by nobody: killed, frozen, added, taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from site_stack import said
+
+from millions.testing import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from site_stack import Site
+
+    from millions.testing.load import Answer
+
+CLIENTS = 12
+KILLS = 4
+EDGES = "[edge]\nservers = 2\nmemory_mib = 32\n"
+
+
+@pytest.fixture(scope="module")
+def site(new_site: Callable[[str], Site]) -> Iterator[Site]:
+    """A stack with a balancer, two web servers and two edges, which is up."""
+    made = new_site("edges")
+    made.edit("[database]\n", f"{EDGES}\n[database]\n")
+    made.millions("up", "--detach")
+    yield made
+    for each in ("edge.1", "edge.2"):
+        with contextlib.suppress(KeyError, ProcessLookupError):
+            thaw(made, each)
+
+
+def pages(number: int) -> bytes:
+    """Kept for long, kept for a moment, and not kept; one in ten by somebody with a cookie."""
+    paths = (f"/public/{number % 50}", f"/public/{number % 7}?s=1", "/who", "/public/hot")
+    cookie = "cookie: a=b\r\n" if number % 10 == 0 else ""
+    return f"GET {paths[number % 4]} HTTP/1.1\r\nhost: photos.test\r\n{cookie}\r\n".encode()
+
+
+def processes(site: Site, name: str) -> list[int]:
+    """The process of an edge, and its child, which answers."""
+    pid = site.pid(name)
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(int(each) for each in children)]
+
+
+def freeze(site: Site, name: str) -> None:
+    for each in processes(site, name):
+        os.kill(each, signal.SIGSTOP)
+
+
+def thaw(site: Site, name: str) -> None:
+    for each in processes(site, name):
+        os.kill(each, signal.SIGCONT)
+
+
+def state(site: Site, name: str) -> str:
+    """What the balancer thinks of an edge; '' when it does not know it."""
+    rows = said(site.state / "run" / "balancer.1.sock", "show stat")
+    found = [row["status"] for row in rows if (row["pxname"], row["svname"]) == ("edges", name)]
+    return found[0] if found else ""
+
+
+async def up(site: Site, *names: str) -> None:
+    await eventually(site.well, within_s=60)
+    await eventually(lambda: all(state(site, each) == "UP" for each in names), within_s=60)
+
+
+async def more(load: object, count: int) -> None:
+    before = load.tally.sent  # type: ignore[attr-defined]
+    await eventually(lambda: load.tally.sent > before + count, within_s=60)  # type: ignore[attr-defined]
+
+
+def came(answer: Answer) -> str:
+    """How an answer came: by which edge, and whether it was kept there; '' for a web server."""
+    return answer.headers.get("cache-status", "")
+
+
+async def test_what_is_the_same_for_all_comes_from_an_edge(site: Site) -> None:
+    await up(site, "edge.1", "edge.2")
+    first = await site.page("/public/first")
+    again = await site.page("/public/first")
+    assert re.fullmatch(r"edge\.[12]; fwd=miss", came(first)), first.headers
+    assert came(again) == came(first).replace("fwd=miss", "hit")
+    assert again.body == first.body
+    assert again.headers["x-request-id"] != first.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("header", ["Cookie: a=b", "Authorization: Bearer x"])
+async def test_who_is_known_is_answered_by_a_web_server(site: Site, header: str) -> None:
+    await site.page("/public/known")
+    answers = [await site.page("/public/known", header) for _ in range(2)]
+    assert [came(each) for each in answers] == ["", ""]
+    assert answers[0].body != answers[1].body
+
+
+async def test_edges_share_paths_and_each_path_has_one(site: Site) -> None:
+    await up(site, "edge.1", "edge.2")
+    names = {came(await site.page(f"/public/share-{n}")).partition(";")[0] for n in range(30)}
+    assert names == {"edge.1", "edge.2"}
+    kept = [came(await site.page(f"/public/share-{n}")) for n in range(30)]
+    assert all(each.endswith("; hit") for each in kept), kept
+
+
+async def test_killed_edges_fail_no_request(site: Site) -> None:
+    await up(site, "edge.1", "edge.2")
+    async with site.load(pages, clients=CLIENTS) as load:
+        await more(load, 200)
+        site.kill("edge.1")
+        await eventually(lambda: state(site, "edge.1").startswith("DOWN"), within_s=30)
+        await more(load, 100)
+        site.kill("edge.2")
+        await more(load, 100)
+        await up(site, "edge.1", "edge.2")
+        for name in ("edge.1", "edge.2"):
+            site.kill(name)
+        await more(load, 400)
+        await up(site, "edge.1", "edge.2")
+    in_the_middle = load.tally.failures["closed in the middle of an answer"]
+    assert load.tally.failed == in_the_middle, load.tally.examples
+    assert in_the_middle <= KILLS, "an answer of which a part was sent cannot be had elsewhere"
+
+
+async def test_a_frozen_edge_fails_no_request(site: Site) -> None:
+    await up(site, "edge.1", "edge.2")
+    async with site.load(pages, clients=CLIENTS) as load:
+        await more(load, 200)
+        freeze(site, "edge.1")
+        try:
+            await eventually(lambda: state(site, "edge.1").startswith("DOWN"), within_s=30)
+            await more(load, 400)
+        finally:
+            thaw(site, "edge.1")
+        await up(site, "edge.1", "edge.2")
+        await more(load, 100)
+    assert load.tally.failed == 0, load.tally.examples
+    assert load.tally.latency_s(1.0) < 15, load.tally
+
+
+async def test_edges_come_go_and_change_without_a_failed_request(site: Site) -> None:
+    await up(site, "edge.1", "edge.2")
+    before = site.pid("edge.1")
+    async with site.load(pages, clients=CLIENTS) as load:
+        site.edit("[edge]\nservers = 2", "[edge]\nservers = 3")
+        await asyncio.to_thread(site.millions, "up", "--detach")
+        await up(site, "edge.1", "edge.2", "edge.3")
+        site.edit("servers = 3\nmemory_mib = 32", "servers = 2\nmemory_mib = 40")
+        await asyncio.to_thread(site.millions, "up", "--detach")
+        await up(site, "edge.1", "edge.2")
+        assert site.pid("edge.1") != before
+        assert state(site, "edge.3") == ""
+    assert load.tally.failed == 0, load.tally.examples
+
+
+async def test_nobody_but_edges_is_answered_where_edges_ask(site: Site) -> None:
+    place = next(unit["address"] for name, unit in site.units().items() if name == "balancer.1")
+    host = place.partition(":")[0]
+    reader, writer = await asyncio.open_connection(host, 8405)
+    writer.write(
+        b"GET /who HTTP/1.1\r\nhost: x\r\nx-millions-edge: guess\r\nconnection: close\r\n\r\n"
+    )
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 403 "), answer
+
+
+def test_the_secret_is_in_no_command_line_and_no_file_but_its_own(site: Site) -> None:
+    secret = (site.state / "secrets" / "edge").read_bytes().strip()
+    assert len(secret) >= 20
+    for name in ("edge.1", "edge.2", "balancer.1"):
+        assert secret not in Path(f"/proc/{site.pid(name)}/cmdline").read_bytes()
+        folder = site.state / "units" / name
+        files = [each for each in folder.rglob("*") if each.is_file() and "work" not in each.parts]
+        assert files
+        assert not [each for each in files if secret in each.read_bytes()]

@@ -73,9 +73,13 @@ class CachePlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorePlace:
-    """The NoSQL store; no `servers` means the table in PostgreSQL."""
+    """The NoSQL store; no `servers` means the table in PostgreSQL.
+
+    `password_file` holds the password of the servers and nothing else; it is there when they are.
+    """
 
     servers: tuple[Endpoint, ...] = ()
+    password_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

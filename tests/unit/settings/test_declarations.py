@@ -56,6 +56,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "balancer": {"https": "127.0.0.1:8443"},
     "cache": {"servers": 1},
     "files": {"servers": 2},
+    "store": {"servers": 1},
 }
 """What some settings of a table mean nothing without."""
 
@@ -97,6 +98,7 @@ PLACES = Places(
         Engine(name="haproxy", folder="/usr/sbin", major=2),
         Engine(name="valkey", folder="/valkey/bin", major=9),
         Engine(name="seaweedfs", folder="/weed/bin", major=4),
+        Engine(name="valkey-store", folder="/valkey/bin", major=9),
     ),
     certificates=(("balancer", "/state/secrets/balancer.1.pem"),),
 )

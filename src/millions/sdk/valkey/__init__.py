@@ -6,6 +6,6 @@ It never repeats a command, and knows nothing of what the commands are for.
 from __future__ import annotations
 
 from millions.sdk.valkey.link import Greeting, Link
-from millions.sdk.valkey.wire import AwayError, Script, Wire
+from millions.sdk.valkey.wire import AwayError, RefusedError, Script, Wire
 
-__all__ = ["AwayError", "Greeting", "Link", "Script", "Wire"]
+__all__ = ["AwayError", "Greeting", "Link", "RefusedError", "Script", "Wire"]

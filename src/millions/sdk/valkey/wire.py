@@ -41,6 +41,10 @@ class AwayError(Exception):
     """The server did not answer, or refused the command. To a cache that is a miss."""
 
 
+class RefusedError(AwayError):
+    """The server answered with an error: it did not do what it was told."""
+
+
 class Script:
     """A Lua script that servers keep under its digest; `text` is sent once for a connection."""
 
@@ -167,7 +171,7 @@ class Wire(asyncio.Protocol):
 
 def _give(waiting: asyncio.Future[Any], answer: Any) -> None:
     if isinstance(answer, hiredis.ReplyError):
-        _fail(waiting, AwayError(str(answer)))
+        _fail(waiting, RefusedError(str(answer)))
     elif not waiting.done():
         waiting.set_result(answer)
 

@@ -154,12 +154,18 @@ async def follow(directory: Directory) -> None:
     if former is None:
         return
     await db.follow(directory)
+    await store.home.follow(directory.store)
     position_cookie.follow(directory)
     cache.follow(directory)
     await files.follow(directory)
     web = replace(former.web, trusted=directory.web.trusted)
     _state.directory = replace(
-        former, database=directory.database, cache=directory.cache, files=directory.files, web=web
+        former,
+        database=directory.database,
+        store=directory.store,
+        cache=directory.cache,
+        files=directory.files,
+        web=web,
     )
 
 

@@ -40,7 +40,7 @@ def encoded(key: str, value: Any) -> str:
     return text.decode()
 
 
-def decoded(text: str) -> Any:
+def decoded(text: str | bytes) -> Any:
     """The value that was stored."""
     return orjson.loads(text)
 

@@ -3,6 +3,8 @@
 One database serves all tests of a run, emptied before each.
 """
 
+import asyncio
+import dataclasses
 import secrets
 import time
 from types import SimpleNamespace
@@ -20,7 +22,7 @@ from millions.sdk.sessions import Sessions
 from millions.sdk.store import SCHEMA, Store
 from millions.testing import directory_for
 
-FORMS = ["embedded"]
+FORMS = ["embedded", "distributed"]
 
 
 class CountingStore(Store):
@@ -48,24 +50,51 @@ class Clock:
 
 
 @pytest.fixture(scope="session")
-def sessions_directory(millions_postgres, millions_folder):
-    name = f"sessions_{secrets.token_hex(4)}"
-    yield directory_for(millions_postgres.create_database(name), millions_folder / name)
-    millions_postgres.drop_database(name)
+def make_directory(millions_postgres, millions_folder):
+    """Makes a directory with a database of its own."""
+    made = []
+
+    def make():
+        name = f"sessions_{secrets.token_hex(4)}"
+        made.append(name)
+        return directory_for(millions_postgres.create_database(name), millions_folder / name)
+
+    yield make
+    for name in made:
+        millions_postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def sessions_directory(make_directory):
+    return make_directory()
+
+
+async def prepared(directory):
+    database = Database()
+    await database.open(directory)
+    async with database.pool().acquire() as connection:
+        await schema.ensure(connection, SCHEMA)
+    return database
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def database(sessions_directory):
-    database = Database()
-    await database.open(sessions_directory)
-    async with database.pool().acquire() as connection:
-        await schema.ensure(connection, SCHEMA)
+    database = await prepared(sessions_directory)
     yield database
     await database.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=FORMS)
-async def store(request, database, sessions_directory):
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def moved(make_directory, store_servers):
+    """A database and a directory whose store is on servers."""
+    directory = make_directory()
+    database = await prepared(directory)
+    yield database, dataclasses.replace(directory, store=store_servers.place)
+    await database.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def embedded(database, sessions_directory):
     await database.pool().execute(
         "TRUNCATE millions.documents, millions.counters, millions.sorted_items"
     )
@@ -73,6 +102,21 @@ async def store(request, database, sessions_directory):
     await store.open(sessions_directory)
     yield store
     await store.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def distributed(moved, store_servers):
+    database, directory = moved
+    await asyncio.to_thread(store_servers.empty)
+    store = CountingStore(database)
+    await store.open(directory)
+    yield store
+    await store.close()
+
+
+@pytest.fixture(params=FORMS)
+def store(request):
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

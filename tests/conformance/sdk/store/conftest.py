@@ -1,8 +1,11 @@
 """Opens each form of the store: one parameter a form, and every law holds for all of them.
 
-One database serves all tests of a run, emptied before each: a new one would take most of the time.
+One database, and one store of three servers, serve all tests of a run, emptied before each: new
+ones would take most of the time.
 """
 
+import asyncio
+import dataclasses
 import secrets
 
 import pytest
@@ -13,28 +16,55 @@ from millions.sdk.database import Database
 from millions.sdk.store import SCHEMA, Store
 from millions.testing import directory_for
 
-FORMS = ["embedded"]
+FORMS = ["embedded", "distributed"]
 
 
 @pytest.fixture(scope="session")
-def store_directory(millions_postgres, millions_folder):
-    name = f"store_{secrets.token_hex(4)}"
-    yield directory_for(millions_postgres.create_database(name), millions_folder / name)
-    millions_postgres.drop_database(name)
+def make_directory(millions_postgres, millions_folder):
+    """Makes a directory with a database of its own."""
+    made = []
+
+    def make():
+        name = f"store_{secrets.token_hex(4)}"
+        made.append(name)
+        return directory_for(millions_postgres.create_database(name), millions_folder / name)
+
+    yield make
+    for name in made:
+        millions_postgres.drop_database(name)
+
+
+async def prepared(directory):
+    database = Database()
+    await database.open(directory)
+    async with database.pool().acquire() as connection:
+        await schema.ensure(connection, SCHEMA)
+    return database
+
+
+@pytest.fixture(scope="session")
+def store_directory(make_directory):
+    return make_directory()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def database(store_directory):
-    database = Database()
-    await database.open(store_directory)
-    async with database.pool().acquire() as connection:
-        await schema.ensure(connection, SCHEMA)
+    database = await prepared(store_directory)
     yield database
     await database.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=FORMS)
-async def store(request, database, store_directory):
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def moved(make_directory, store_servers):
+    """A database and a directory whose store is on servers."""
+    directory = make_directory()
+    database = await prepared(directory)
+    yield database, dataclasses.replace(directory, store=store_servers.place)
+    await database.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def embedded(database, store_directory):
     await database.pool().execute(
         "TRUNCATE millions.documents, millions.counters, millions.sorted_items"
     )
@@ -42,3 +72,18 @@ async def store(request, database, store_directory):
     await store.open(store_directory)
     yield store
     await store.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def distributed(moved, store_servers):
+    database, directory = moved
+    await asyncio.to_thread(store_servers.empty)
+    store = Store(database)
+    await store.open(directory)
+    yield store
+    await store.close()
+
+
+@pytest.fixture(params=FORMS)
+def store(request):
+    return request.getfixturevalue(request.param)

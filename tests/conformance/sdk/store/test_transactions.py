@@ -8,6 +8,11 @@ from millions.sdk.store import ABSENT
 from millions.testing import eventually
 
 
+@pytest.fixture
+def store(embedded):
+    return embedded
+
+
 class RolledBackError(Exception):
     pass
 

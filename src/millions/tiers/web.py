@@ -186,7 +186,7 @@ def check(context: Context, read: ReadData) -> None:  # noqa: ARG001  # the shap
         raise StackFileError(
             cannot=f"run {most} web servers",
             because="nothing before them shares the requests: the stack has no balancer",
-            try_="rung = 3, or servers = 1",
+            try_="rung = 3, or " + ("servers_max = 0" if web.servers_max else "servers = 1"),
         )
 
 

@@ -116,6 +116,7 @@ def test_without_a_balancer_nothing_follows_the_load() -> None:
     alone = parsed(2, servers_max=4)
     assert stack.scaling(alone, PLACES) == ()
     assert "the stack has no balancer" in check(alone).because
+    assert check(alone).try_ == "rung = 3, or servers_max = 0"
     assert web_units(alone) == ["web.1"]
 
 

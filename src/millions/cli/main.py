@@ -36,7 +36,7 @@ VERBS = {
     "logs": "Show the logs of all units, oldest first.",
     "run": "Run a command inside the stack's environment: a migration, a script.",
     "sql": "Open psql on the stack's database, or run one statement.",
-    "cache": "Say what the cache answers, holds, and would with more memory.",
+    "cache": "Say what the cache answers, what it holds, and what more memory would bring.",
     "drill": "Break something on purpose while a checker records every answer.",
     "check": "Say which promises a history of operations breaks.",
     "doctor": "Say what this machine has and lacks for each rung.",

@@ -327,6 +327,31 @@ async def test_a_value_too_large_for_a_server_is_kept_near(process):
     assert here.cache.statistics().too_large == 1
 
 
+async def test_a_full_server_lets_go_of_values_and_answers_on(process, servers, put):
+    here = await process()
+    for each in servers:
+        each.ask("CONFIG", "SET", "maxmemory", "3mb")
+    try:
+        here.cache._memory.resize(0)
+
+        async def value():
+            return b"x" * 4000
+
+        for n in range(2000):
+            assert len(await here.cache.load(f"k{n}", value)) == 4000
+        await set_to(here, put, "a", 1)
+        assert await here.thing("a") == 1
+        await set_to(here, put, "a", 2)
+        assert await here.thing("a") == 2
+        assert used(here) == 2
+        found = here.cache.statistics()
+        assert (found.server_away, found.loads) == (0, 2002)
+        assert all(b"evicted_keys:0\r" not in each.ask("INFO", "stats") for each in servers)
+    finally:
+        for each in servers:
+            each.ask("CONFIG", "SET", "maxmemory", "64mb")
+
+
 @pytest.mark.parametrize(
     "name",
     ["ä ö", "a\r\nGET b", "$5\r\n", "'\"\\", "{1}", "x" * 500, "\U0001f600", "*?[a]"],

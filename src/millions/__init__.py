@@ -1,8 +1,8 @@
 """Millions: from one server to millions of users, without a rewrite and without an outage.
 
 Application code imports the nouns from here: `from millions import db, cache, store, sessions,
-tasks, files, assets, metrics, log`. They are imported when first asked for, so that the command
-line does not pay for them.
+tasks, events, files, assets, metrics, log`. They are imported when first asked for, so that the
+command line does not pay for them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         assets,
         cache,
         db,
+        events,
         files,
         log,
         metrics,
@@ -36,6 +37,7 @@ __all__ = [
     "assets",
     "cache",
     "db",
+    "events",
     "files",
     "log",
     "metrics",

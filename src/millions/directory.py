@@ -91,6 +91,18 @@ class TasksPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePlace:
+    """The message broker; no `servers` means that the database carries messages.
+
+    `password_file` holds the password of `user` and nothing else.
+    """
+
+    servers: tuple[Endpoint, ...] = ()
+    user: str = ""
+    password_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilesPlace:
     """Where uploads live: `folder` in the embedded form; `max_mib` bounds one file.
 
@@ -153,6 +165,7 @@ class Directory:
     assets: AssetsPlace = field(default_factory=AssetsPlace)
     web: WebPlace = field(default_factory=WebPlace)
     edge: EdgePlace = field(default_factory=EdgePlace)
+    queue: QueuePlace = field(default_factory=QueuePlace)
     format: int = FORMAT
 
     def text(self) -> str:

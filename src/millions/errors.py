@@ -20,6 +20,7 @@
         ├── UnavailableError      M513  an engine did not answer within the bounded wait
         ├── ConflictError         M520  compare-and-set met another version
         ├── TaskError             M530  a task cannot be declared, encoded or decoded
+        ├── EventError            M531  an event cannot be published or subscribed to
         ├── FileRefusedError      M540  an upload is too large, empty or of a refused type
         └── SignatureError        M550  a cookie, URL or token is forged, altered or expired
 
@@ -163,6 +164,12 @@ class TaskError(SdkError):
     """A task cannot be declared, encoded or decoded."""
 
     code = "M530"
+
+
+class EventError(SdkError):
+    """An event cannot be published or subscribed to."""
+
+    code = "M531"
 
 
 class FileRefusedError(SdkError):

@@ -22,6 +22,7 @@ from millions.sdk.assets import Assets
 from millions.sdk.cache import Cache
 from millions.sdk.database import Database
 from millions.sdk.directory_watch import DirectoryWatch
+from millions.sdk.events import Events
 from millions.sdk.files import Files
 from millions.sdk.idempotency import Idempotency
 from millions.sdk.log import log
@@ -42,6 +43,7 @@ __all__ = [
     "cache",
     "close_all",
     "db",
+    "events",
     "files",
     "follow",
     "is_open",
@@ -62,6 +64,7 @@ cache = Cache(db)
 store = Store(db)
 sessions = Sessions(store)
 tasks = Tasks(db)
+events = Events(db)
 files = Files()
 assets = Assets()
 metrics = Metrics(db)
@@ -80,7 +83,7 @@ class Noun(Protocol):
 
 
 _AFTER_DB: tuple[Noun, ...] = (
-    *(cache, store, sessions, tasks, files, assets, metrics),
+    *(cache, store, sessions, tasks, events, files, assets, metrics),
     *(answers_kept, position_cookie),
 )
 
@@ -158,6 +161,7 @@ async def follow(directory: Directory) -> None:
     position_cookie.follow(directory)
     cache.follow(directory)
     await files.follow(directory)
+    await events.follow(directory)
     web = replace(former.web, trusted=directory.web.trusted)
     _state.directory = replace(
         former,
@@ -165,6 +169,7 @@ async def follow(directory: Directory) -> None:
         store=directory.store,
         cache=directory.cache,
         files=directory.files,
+        queue=directory.queue,
         web=web,
     )
 

@@ -1,20 +1,32 @@
 """An application that enqueues tasks, each of which writes down where it ran."""
 
+from __future__ import annotations
+
 import asyncio
+import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from millions import Millions, db, tasks
+from millions import Millions, db, events, tasks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from millions.sdk.events import Subscription
 
 UNIT = os.environ.get("MILLIONS_UNIT", "")
 RELEASE = Path.cwd().name
 BLOCK = 8 << 20
+HEARD: list[Any] = []
+MISSED: list[Any] = []
 RAN = text("INSERT INTO runs (value, unit, pid, release) VALUES (:value, :unit, :pid, :release)")
 
 
@@ -22,6 +34,7 @@ async def ran(value: int) -> None:
     async with db.write("runs") as session:
         here = {"value": value, "unit": UNIT, "pid": os.getpid(), "release": RELEASE}
         await session.execute(RAN, here)
+        await events.publish("job.done", value, session=session)
 
 
 @tasks.task(name="note")
@@ -94,6 +107,23 @@ async def left(_request: Request) -> Response:
     )
 
 
+async def heard(_request: Request) -> Response:
+    """What this process heard of the tasks' events: values, and how often some were missed."""
+    return JSONResponse({"values": HEARD, "missed": len(MISSED)})
+
+
+@contextlib.asynccontextmanager
+async def hearing(_app: Starlette) -> AsyncIterator[None]:
+    async def read(done: Subscription) -> None:
+        async for event in done:
+            (MISSED if event.missed else HEARD).append(event.data)
+
+    async with events.subscribe("job.*") as done:
+        reading = asyncio.create_task(read(done))
+        yield
+        reading.cancel()
+
+
 async def outcome(request: Request) -> Response:
     found = await tasks.outcome(int(request.query_params["id"]))
     return JSONResponse({"state": found.state, "result": found.result})
@@ -106,7 +136,9 @@ app = Millions(
             Route("/runs", runs),
             Route("/left", left),
             Route("/outcome", outcome),
-        ]
+            Route("/heard", heard),
+        ],
+        lifespan=hearing,
     ),
     access_log=False,
     csrf=False,

@@ -1,5 +1,6 @@
 """X must Y: whatever is killed under a backlog, no task must be lost, and few be repeated."""
 
+import asyncio
 import os
 import signal
 from collections import Counter
@@ -9,6 +10,9 @@ import pytest
 from millions.testing import eventually
 
 TABLES = """
+[queue]
+members = 3
+
 [workers]
 servers = 2
 concurrency = 4
@@ -44,6 +48,50 @@ async def held_by(site, pid):
         f" ON task.worker = worker.id WHERE worker.name LIKE '% {pid}'",
     )
     return int(said.out.split()[-1])
+
+
+async def heard(site):
+    found = await site.get("/heard")
+    return set(found["values"]), found["missed"]
+
+
+async def test_a_killed_broker_must_cost_no_task_and_no_event_that_nobody_is_told_of(site):
+    await ready(site, "queue.1", "queue.2", "queue.3", "web.1")
+    async with asyncio.timeout(60):
+        while "connected to the queue" not in site.millions("logs", "--json").out:
+            await site.enqueue("note", 1)
+    await site.enqueue("note", 20)
+    await site.none_left()
+
+    async def all_heard():
+        values, _ = await heard(site)
+        return values == site.expected
+
+    await eventually(all_heard, within_s=30)
+    _, missed = await heard(site)
+    dead = []
+    for _ in range(3):
+        await site.enqueue("slowly", 20)
+    dead = [site.kill(f"queue.{number}") for number in (1, 2, 3)]
+    for _ in range(3):
+        await site.enqueue("slowly", 20)
+    await site.none_left()
+    await site.ran_once_each()
+    await ready(site, "queue.1", "queue.2", "queue.3", other_than=dead)
+
+    async def told_or_heard():
+        values, now = await heard(site)
+        return values == site.expected or now > missed
+
+    await eventually(told_or_heard, within_s=30)
+    await site.enqueue("note", 20)
+    last = set(range(site.next - 20, site.next))
+
+    async def last_heard():
+        values, _ = await heard(site)
+        return last <= values
+
+    await eventually(last_heard, within_s=30)
 
 
 async def test_killed_workers_and_a_killed_supervisor_must_lose_nothing(site):

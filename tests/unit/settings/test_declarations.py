@@ -99,6 +99,7 @@ PLACES = Places(
         Engine(name="valkey", folder="/valkey/bin", major=9),
         Engine(name="seaweedfs", folder="/weed/bin", major=4),
         Engine(name="valkey-store", folder="/valkey/bin", major=9),
+        Engine(name="nats", folder="/venv/bin", major=2),
     ),
     certificates=(("balancer", "/state/secrets/balancer.1.pem"),),
 )

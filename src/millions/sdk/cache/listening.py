@@ -59,10 +59,11 @@ class Ears(Protocol):
 
 
 class Listening:
-    """Keeps one connection listening on `CHANNEL`, for as long as it is open."""
+    """Keeps one connection listening on `channel`, for as long as it is open."""
 
-    def __init__(self, source: ListenSource, ears: Ears) -> None:
+    def __init__(self, source: ListenSource, ears: Ears, channel: str = CHANNEL) -> None:
         self._source = source
+        self._channel = channel
         self._ears = ears
         self._task: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
@@ -102,7 +103,7 @@ class Listening:
             lost = asyncio.Event()
             connection.add_termination_listener(_setting(lost))
             await asyncio.wait_for(
-                connection.add_listener(CHANNEL, self._notified), CONNECT_LIMIT_S
+                connection.add_listener(self._channel, self._notified), CONNECT_LIMIT_S
             )
             connected = True
             self._ears.listening()

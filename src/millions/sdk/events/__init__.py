@@ -1,0 +1,10 @@
+"""`events`: what happened, told to every process that wants to hear of it at that moment.
+
+The parts: `noun` publishes and subscribes, `envelope` is what travels, `link` is a broker.
+"""
+
+from millions.sdk.events.envelope import Event
+from millions.sdk.events.noun import Events
+from millions.sdk.events.subscription import Subscription
+
+__all__ = ["Event", "Events", "Subscription"]

@@ -1,0 +1,155 @@
+"""The way over a message broker (NATS): one connection a process, kept for as long as it is open.
+
+It carries what it is given and says when it may have lost something; it never decides what to do
+instead. A broker that is away costs nobody a wait.
+Source: nats-py, whose reconnecting is used; what it would buffer meanwhile is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from millions.sdk.log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from millions.directory import QueuePlace
+
+SUBJECT = "events."
+CONNECT_LIMIT_S = 2
+RECONNECT_S = 0.25
+PING_S = 1
+"""A broker that is frozen is noticed after two of them."""
+
+PINGS_MAX = 2
+SETTLED_LIMIT_S = 2.0
+CLOSE_LIMIT_S = 2.0
+
+
+class Ears(Protocol):
+    """Who wants to know."""
+
+    def carried(self, payload: bytes) -> None:
+        """Called for each message."""
+
+    def link_up(self) -> None:
+        """Called when messages arrive from now on."""
+
+    def link_down(self) -> None:
+        """Called when messages may be lost from now on, and some before may have been."""
+
+
+class Link:
+    """A connection to the broker at `place`, as process `name`."""
+
+    def __init__(self, place: QueuePlace, ears: Ears, *, name: str) -> None:
+        self._place = place
+        self._ears = ears
+        self._name = name
+        self._client: Any = None
+        self._opening: asyncio.Task[None] | None = None
+        self._patterns: dict[str, Any] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether a message would leave at once."""
+        return self._client is not None and bool(self._client.is_connected)
+
+    def open(self) -> None:
+        """Begin to connect, in the background, for as long as it takes."""
+        self._opening = asyncio.create_task(self._open(), name="millions events link")
+
+    async def publish(self, name: str, payload: bytes) -> bool:
+        """Hand a message over. False: there is no connection, or it takes no more."""
+        if not self.connected:
+            return False
+        try:
+            await self._client.publish(SUBJECT + name, payload)
+        except Exception:  # noqa: BLE001  # of a library: whatever it is, it was not handed over
+            return False
+        return True
+
+    async def want(self, patterns: Iterable[str]) -> None:
+        """Hear messages of these patterns, and of no others; return when the broker knows it."""
+        wanted = set(patterns)
+        for gone in self._patterns.keys() - wanted:
+            subscription = self._patterns.pop(gone)
+            if subscription is not None:
+                with contextlib.suppress(Exception):
+                    await subscription.unsubscribe()
+        for new in wanted - self._patterns.keys():
+            self._patterns[new] = None
+        if self.connected:
+            with contextlib.suppress(Exception):  # it is done again with the next connection
+                await self._subscribe()
+
+    async def close(self) -> None:
+        """Send what was handed over and disconnect, within a bound."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(CLOSE_LIMIT_S):
+                    if client.is_connected:
+                        await client.flush()
+                    await client.close()
+
+    async def _open(self) -> None:
+        import nats  # noqa: PLC0415  # only where the stack has a broker
+        from nats.aio.client import Client  # noqa: PLC0415
+
+        del nats
+        client = self._client = Client()
+        password = await asyncio.to_thread(_read, self._place.password_file)
+        await client.connect(
+            servers=[f"nats://{each.host}:{each.port}" for each in self._place.servers],
+            user=self._place.user,
+            password=password,
+            name=self._name,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_S,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # it sleeps so long
+            connect_timeout=CONNECT_LIMIT_S,
+            ping_interval=PING_S,
+            max_outstanding_pings=PINGS_MAX,
+            error_cb=_quietly,
+            disconnected_cb=self._lost,
+            reconnected_cb=self._back,
+        )
+        await self._subscribe()
+        log.info("events: connected to the queue")
+        self._ears.link_up()
+
+    async def _subscribe(self) -> None:
+        for pattern, known in tuple(self._patterns.items()):
+            if known is None:
+                subject = SUBJECT + pattern
+                self._patterns[pattern] = await self._client.subscribe(subject, cb=self._heard)
+        await self._client.flush(SETTLED_LIMIT_S)
+
+    async def _heard(self, message: Any) -> None:
+        self._ears.carried(message.data)
+
+    async def _lost(self) -> None:
+        log.warning("events: lost the queue; the database carries them")
+        self._ears.link_down()
+
+    async def _back(self) -> None:
+        with contextlib.suppress(Exception):  # lost again meanwhile: then this comes again too
+            await self._subscribe()
+        self._ears.link_up()
+
+
+async def _quietly(_error: Exception) -> None:
+    """What goes wrong shows in the state of the connection; each attempt would be a line."""
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8").strip()

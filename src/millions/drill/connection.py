@@ -7,6 +7,7 @@ is known. A protocol on the bare transport, so that the load costs less than wha
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 ANSWER_WITHIN_S = 30.0
@@ -37,6 +38,7 @@ class Connection:
         self._wire: _Wire | None = None
         self.asked = 0
         self.made = 0
+        self._sent_at_s = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -47,6 +49,11 @@ class Connection:
     def lost(self) -> bool:
         """Whether a connection that was kept open was closed by the other side since."""
         return self._wire is not None and self._wire.gone
+
+    @property
+    def since_s(self) -> float:
+        """How long ago a request was sent over a connection that was kept open; 0 without one."""
+        return time.monotonic() - self._sent_at_s if self._wire is not None else 0.0
 
     @property
     def received(self) -> bytes:
@@ -64,6 +71,7 @@ class Connection:
                 if not self.is_open:
                     await self._connect()
                 assert self._wire is not None  # noqa: S101  # connected above
+                self._sent_at_s = time.monotonic()
                 answer = await self._wire.ask(request)
         except BaseException:
             self.abort()

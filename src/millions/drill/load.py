@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 Mode = Literal["keep-alive", "new", "both"]
 
+KEPT_S = 1.0
+"""A connection over which nothing was sent for so long is not used again: the other side may just
+be closing it, as it may every idle one, when this process was held up."""
+
 PAUSE_AFTER_FAILURE_S = 0.005
 """So that a server that refuses is asked 200 times a second by each client, not a million times."""
 
@@ -148,6 +152,8 @@ class Load:
         await connection.close()
 
     async def _ask(self, connection: Connection, began_s: float) -> bool:
+        if connection.since_s > KEPT_S:
+            await connection.close()
         if connection.lost:
             self._fail("closed without a word", f"after {connection.asked} answers")
             connection.abort()

@@ -84,15 +84,15 @@ async def test_a_step_brings_servers_and_its_end_takes_them_away(site: Site) -> 
             pids = {
                 name: unit["pid"] for name, unit in site.units().items() if unit["phase"] == "ready"
             }
-            await asyncio.to_thread(site.millions, "up", "--detach")
+            await site.run("up", "--detach")
             assert {name: site.pid(name) for name in pids} == pids, "they were adopted"
             await eventually(lambda: grown(site), within_s=FOLLOWED_WITHIN_S)
             said = told(site)
             assert (said["count"], said["least"], said["most"]) == (MOST, 1, MOST)
             assert " requests under way and " in said["why"]
-            shown = " ".join(site.millions("status").out.split())
+            shown = " ".join((await site.run("status")).out.split())
             assert f"web: {MOST}, follows the load from 1 to {MOST}; since " in shown
-            assert site.millions("plan").out.startswith("nothing to do")
+            assert (await site.run("plan")).out.startswith("nothing to do")
         await eventually(lambda: shrunk(site), within_s=FOLLOWED_WITHIN_S)
     assert calm.tally.failed == 0, calm.tally.examples
     assert told(site)["why"].startswith(f"fewer would have been enough for {IDLE_S} s; ")

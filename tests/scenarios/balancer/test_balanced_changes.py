@@ -27,7 +27,7 @@ def changes(number: int) -> bytes:
 
 
 async def run(site: Site, *arguments: str, status: int | None = 0) -> str:
-    ran = await asyncio.to_thread(site.millions, *arguments, status=status)
+    ran = await site.run(*arguments, status=status)
     return ran.out + ran.err
 
 
@@ -98,9 +98,9 @@ def test_a_number_that_cannot_be_changes_nothing(
 async def test_deploys_and_rollbacks_fail_no_request(site: Site) -> None:
     async with site.load(changes, expect=(200, 201)) as load:
         site.behave("good\n")
-        before = site.millions("status", "--json").json["release"]
+        before = (await site.run("status", "--json")).json["release"]
         assert "has taken over from" in await run(site, "deploy")
-        after = site.millions("status", "--json").json["release"]
+        after = (await site.run("status", "--json")).json["release"]
         await run(site, "deploy", "--rollback")
     assert load.tally.failed == 0, load.tally.examples
     assert load.tally.sent > 200

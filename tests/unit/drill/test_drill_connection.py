@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from millions.drill.connection import Connection, NotSentError
-from millions.drill.load import Load
+from millions.drill.load import KEPT_S, Load
 from millions.model import Address
 from millions.testing import eventually
 
@@ -107,3 +107,13 @@ async def test_the_load_counts_what_was_not_expected() -> None:
     assert tally.answered == {201: tally.sent}
     assert tally.failures == {"status 201": tally.sent}
     assert tally.connections == tally.sent
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used_again() -> None:
+    """The other side may just be closing it, as it may every idle one."""
+    async with (
+        serving(*[PLAIN] * 9) as place,
+        Load(place, clients=1, rate_per_s=0.8 / KEPT_S) as load,
+    ):
+        await eventually(lambda: load.tally.good == 2)
+    assert load.tally.connections == load.tally.sent == load.tally.good

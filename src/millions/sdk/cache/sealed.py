@@ -77,19 +77,20 @@ class Seal:
             return None
         if not hmac.compare_digest(data[len(FORMAT) : start], self._mac(key, body)):
             return None
-        kept, thaw, size_bytes, pickled, classes, *about = marshal.loads(body)  # noqa: S302  # sealed
+        parts: list[Any] = list(marshal.loads(body))  # noqa: S302  # sealed
+        kept, thaw, size_bytes, pickled, classes, *about = parts
         if classes and not self._knows(classes):
             return None
         try:
             if pickled:
                 kept = pickle.loads(kept)  # noqa: S301  # sealed with our secret
-            elif THAWS[thaw] is pickle.loads:
+            elif THAWS[int(thaw)] is pickle.loads:
                 pickle.loads(kept)  # noqa: S301  # who thaws it later must not be the one to learn
         except Exception:  # noqa: BLE001  # whatever a class of another release says
             return None
         fresh_until_s, tags, stamps, seen = about
         return Content(
-            frozen=Frozen(kept=kept, thaw=THAWS[thaw], size_bytes=size_bytes),
+            frozen=Frozen(kept=kept, thaw=THAWS[int(thaw)], size_bytes=size_bytes),
             fresh_until_s=fresh_until_s,
             tags=tags,
             stamps=stamps,

@@ -138,7 +138,8 @@ class Scaling:
     """A decision, and what it is made from. `since_s` begins the time that `enough` covers.
 
     `enough` falls: of an earlier reading only what no later one outdoes is kept. `ready_s` is the
-    time since which as many copies are ready as now, `pace` what is asked each second, averaged.
+    time since which as many copies are ready as now, `pace` what is asked each second, averaged;
+    less than 0 while that is not known.
     """
 
     decided: Decided
@@ -147,7 +148,7 @@ class Scaling:
     enough: tuple[Enough, ...] = ()
     since_s: float = 0.0
     ready_s: float = 0.0
-    pace: float | None = None
+    pace: float = -1.0
 
 
 def decide(rule: Rule, scaling: Scaling, reading: Reading) -> Scaling:
@@ -158,11 +159,11 @@ def decide(rule: Rule, scaling: Scaling, reading: Reading) -> Scaling:
     window = _Window(scaling.readings)
     if not window.whole:
         return dataclasses.replace(scaling, held=Held.MEASURES)
-    scaling = _learned(rule, scaling, window)
+    scaling = _learned(rule, _paced(scaling, window), window)
     scaling = _recorded(rule, scaling, window)
     more, held = _more(rule, scaling, window)
     if more > count:
-        return _changed(scaling, reading.at_s, more, _cause(window))
+        return _changed(_too_few(scaling, window), reading.at_s, more, _cause(window))
     fewer = _fewer(rule, scaling, window)
     if fewer < count:
         why = f"fewer would have been enough for {rule.idle_s:g} s; {_cause(window)}"
@@ -252,35 +253,51 @@ def _taken_in(scaling: Scaling, reading: Reading) -> Scaling:
     return dataclasses.replace(scaling, readings=(*former[at:], reading), ready_s=ready_s)
 
 
+def _paced(scaling: Scaling, window: _Window) -> Scaling:
+    """Average what is asked over a longer time than the window's."""
+    passed_s = window.last.at_s - scaling.readings[-2].at_s
+    former = window.asked if scaling.pace < 0 else scaling.pace
+    pace = former + (window.asked - former) * min(1.0, passed_s / PACE_S)
+    return dataclasses.replace(scaling, pace=pace)
+
+
 def _learned(rule: Rule, scaling: Scaling, window: _Window) -> Scaling:
     """Remember what a copy answers while all are full, or more where they answer more."""
     decided, last = scaling.decided, window.last
     known = decided.full_rate if decided.release == rule.release else 0.0
-    if last.ready and window.answers >= COUNTED_MIN and last.at_s - scaling.ready_s >= SETTLE_S:
-        rate, full = window.answered / last.ready, window.lasting > last.ready
-        if known and rate < known and full:
+    if last.ready and last.at_s - scaling.ready_s >= SETTLE_S:
+        full, counted = window.lasting > last.ready, window.answers >= COUNTED_MIN
+        rate = (window.answered if counted else scaling.pace) / last.ready
+        if counted and full and 0 < rate < known:
             passed_s = last.at_s - scaling.readings[-2].at_s
             known += (rate - known) * min(1.0, passed_s / SETTLE_S)
-        elif full or (known and rate > known):
+        elif (counted and full) or (known and rate > known and (counted or not full)):
             known = rate
     decided = dataclasses.replace(decided, full_rate=known, release=rule.release)
     return dataclasses.replace(scaling, decided=decided)
 
 
+def _too_few(scaling: Scaling, window: _Window) -> Scaling:
+    """Remember that what is asked was too much, where answers were too few to be counted."""
+    decided, ready = scaling.decided, window.last.ready
+    if window.answers >= COUNTED_MIN or not ready or scaling.pace <= 0:
+        return scaling
+    too_much = scaling.pace / ready
+    known = min(decided.full_rate or too_much, too_much)
+    return dataclasses.replace(scaling, decided=dataclasses.replace(decided, full_rate=known))
+
+
 def _recorded(rule: Rule, scaling: Scaling, window: _Window) -> Scaling:
     """Record how many copies would be enough now, with a distance to too few."""
     now_s, full_rate = window.last.at_s, scaling.decided.full_rate
-    passed_s = now_s - scaling.readings[-2].at_s
-    former = window.asked if scaling.pace is None else scaling.pace
-    pace = former + (window.asked - former) * min(1.0, passed_s / PACE_S)
     count = math.ceil(window.highest / SLACK)
     if full_rate:
-        count = max(count, math.ceil(pace / (full_rate * FULL)))
+        count = max(count, math.ceil(scaling.pace / (full_rate * FULL)))
     count = rule.within(count)
     kept = tuple(
         each for each in scaling.enough if each.count > count and now_s - each.at_s <= rule.idle_s
     )
-    return dataclasses.replace(scaling, pace=pace, enough=(*kept, Enough(at_s=now_s, count=count)))
+    return dataclasses.replace(scaling, enough=(*kept, Enough(at_s=now_s, count=count)))
 
 
 def _more(rule: Rule, scaling: Scaling, window: _Window) -> tuple[int, Held]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from millions.errors import SdkError
-from millions.sdk.cache.ledger import Ledger
+from millions.errors import MillionsError, SdkError
+from millions.sdk.cache.ledger import AWAY, Ledger
 from millions.sdk.log import log
-from millions.sdk.retry import DRIVER_ERRORS
 from millions.sdk.signing import read_secret
 
 if TYPE_CHECKING:
@@ -84,26 +83,26 @@ class Distributing:
             self._changed.clear()
             try:
                 await self._follow()
-            except SdkError as error:
+            except MillionsError as error:
                 log.error("cache servers not used", because=str(error))
-                return
+                self._followed = self._wanted  # the next directory may be another matter
 
     async def _follow(self) -> None:
         """Follow what is wanted, unless it was. Raise SdkError when it never can be."""
         wanted, followed = self._wanted, self._followed
         if wanted is None or (followed is not None and followed.cache == wanted.cache):
             return
-        try:
-            secret = await asyncio.to_thread(read_secret, wanted.secret_file)
-            remote = self._loading.remote
-            if remote is None and wanted.cache.servers:
-                remote = _reached(self._ledger, secret, self._coherence, self._name)
+        secret = await asyncio.to_thread(read_secret, wanted.secret_file)
+        remote = self._loading.remote
+        if remote is None and wanted.cache.servers:
+            remote = _reached(self._ledger, secret, self._coherence, self._name)
+            self._coherence.servers, self._loading.remote = remote.servers, remote
+        try:  # from here on they are told of every commit of ours
             if remote is None:
                 await self._ledger.register(secret, wanted.epoch, ())
             else:
                 await remote.servers.follow(wanted.cache, wanted.epoch)
-                self._coherence.servers, self._loading.remote = remote.servers, remote
-        except (*DRIVER_ERRORS, TimeoutError) as error:
+        except AWAY as error:
             log.warning("cache servers not followed yet", because=str(error))
             return
         self._followed = wanted

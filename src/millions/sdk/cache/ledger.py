@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from millions.errors import MillionsError
 from millions.sdk.cache import announcing
+from millions.sdk.retry import DRIVER_ERRORS
 from millions.sdk.schema import NAME
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ KEPT_S = 60.0
 """For a server that is away longer, one row that says "everything" replaces all of these."""
 
 LIMIT_S = 4.0
+
+AWAY = (*DRIVER_ERRORS, TimeoutError, MillionsError)
+"""What is raised while the database is away, or has no primary."""
 
 SCHEMA: tuple[str, ...] = (
     f"""CREATE TABLE IF NOT EXISTS {NAME}.cache_servers (
@@ -119,7 +124,7 @@ class Row:
 
 
 class Ledger:
-    """The rows, and which servers have to acknowledge them. What it raises is the driver's."""
+    """The rows, and which servers have to acknowledge them. What it raises is one of `AWAY`."""
 
     def __init__(self, pool: Callable[[], asyncpg.Pool[Any]]) -> None:
         self._pool = pool

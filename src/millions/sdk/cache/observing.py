@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from millions.sdk.cache.ledger import AWAY
 from millions.sdk.cache.sketch import Sketch
-from millions.sdk.retry import DRIVER_ERRORS
 from millions.sdk.schema import NAME
 
 if TYPE_CHECKING:
@@ -109,5 +109,5 @@ class Observing:
         told = orjson.dumps(document).decode()
         try:
             await self._pool().execute(TELL, self._name, told, FORGOTTEN_S, timeout=LIMIT_S)
-        except (*DRIVER_ERRORS, TimeoutError):
+        except AWAY:
             return  # the next row says all of it

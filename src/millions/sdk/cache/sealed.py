@@ -77,20 +77,21 @@ class Seal:
             return None
         if not hmac.compare_digest(data[len(FORMAT) : start], self._mac(key, body)):
             return None
-        parts: list[Any] = list(marshal.loads(body))  # noqa: S302  # sealed
-        kept, thaw, size_bytes, pickled, classes, *about = parts
+        parts: tuple[Any, ...] = marshal.loads(body)  # noqa: S302  # sealed with our secret
+        kept, way, size_bytes, pickled, classes, *about = parts
         if classes and not self._knows(classes):
             return None
         try:
+            thaw = THAWS[int(way)]
             if pickled:
                 kept = pickle.loads(kept)  # noqa: S301  # sealed with our secret
-            elif THAWS[int(thaw)] is pickle.loads:
+            elif thaw is pickle.loads:
                 pickle.loads(kept)  # noqa: S301  # who thaws it later must not be the one to learn
         except Exception:  # noqa: BLE001  # whatever a class of another release says
             return None
         fresh_until_s, tags, stamps, seen = about
         return Content(
-            frozen=Frozen(kept=kept, thaw=THAWS[int(thaw)], size_bytes=size_bytes),
+            frozen=Frozen(kept=kept, thaw=thaw, size_bytes=size_bytes),
             fresh_until_s=fresh_until_s,
             tags=tags,
             stamps=stamps,

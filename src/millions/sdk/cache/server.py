@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-from millions.errors import MillionsError
 from millions.sdk.cache import reuse, scripts
-from millions.sdk.retry import DRIVER_ERRORS
+from millions.sdk.cache.ledger import AWAY
 from millions.sdk.valkey import AwayError, Greeting, Link
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class Server:
         self._told = wire  # first: what is committed after the ledger was read is told to it too
         try:
             rows = await self._keeper.lacking(self)
-        except (*DRIVER_ERRORS, MillionsError, TimeoutError) as error:
+        except AWAY as error:
             raise AwayError(str(error) or type(error).__name__) from error
         if rows is None:
             return False

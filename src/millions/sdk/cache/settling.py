@@ -10,9 +10,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any, Protocol
 
-from millions.sdk.cache.ledger import SWEPT_AFTER_S
+from millions.sdk.cache.ledger import AWAY, SWEPT_AFTER_S
 from millions.sdk.log import log
-from millions.sdk.retry import DRIVER_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -102,7 +101,7 @@ class Settling:
         try:
             for servers, ids in done.items():
                 await self._ledger.done(ids, sorted(servers))
-        except (*DRIVER_ERRORS, TimeoutError) as error:
+        except AWAY as error:
             log.debug("cache ledger not settled", because=str(error))  # the sweep does it later
 
     async def _sweep(self) -> None:
@@ -113,7 +112,7 @@ class Settling:
                 ids = [row.id for row in rows]
                 await self._ledger.done(ids, acknowledged)
                 await self._ledger.replace(ids, acknowledged)
-        except (*DRIVER_ERRORS, TimeoutError) as error:
+        except AWAY as error:
             log.debug("cache ledger not swept", because=str(error))
 
 

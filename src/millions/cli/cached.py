@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import asyncpg
 import orjson
 
-from millions.errors import UnavailableError
+from millions.errors import MachineError, UnavailableError
 
 if TYPE_CHECKING:
     from millions.directory import Directory, Endpoint
@@ -148,8 +148,14 @@ def _hottest(told: list[dict[str, Any]]) -> tuple[Hot, ...]:
 
 
 async def _server(place: Endpoint, password_file: str) -> CacheServer:
-    from millions.sdk.valkey import AwayError, Greeting, Link  # noqa: PLC0415  # an extra package
-
+    try:
+        from millions.sdk.valkey import AwayError, Greeting, Link  # noqa: PLC0415
+    except ImportError as error:
+        raise MachineError(
+            cannot="ask the cache servers",
+            because=f"a package is not installed: {error}",
+            try_="pip install 'millions[cached]'",
+        ) from error
     found: list[CacheServer] = []
 
     async def ask(wire: Wire) -> bool:

@@ -3,13 +3,15 @@
 import asyncio
 import dataclasses
 import signal
+import sys
 import time
 import uuid
 
 import pytest
 from cache_places import epochs, place_of
 
-from millions.sdk.cache import ledger, remote
+from millions.errors import SdkError
+from millions.sdk.cache import Cache, ledger, remote
 from millions.testing import eventually
 from millions.testing.valkey import EmbeddedValkey
 
@@ -263,6 +265,44 @@ async def test_a_new_process_forgets_what_nobody_has_settled_before_it_reads(pro
     there = await process()
     assert used(there) == 2
     assert await there.thing("a") == 2
+
+
+async def test_servers_wait_for_transactions_that_may_not_know_of_them(
+    process, servers, cache_directory
+):
+    here = await process()
+
+    def follow(some):
+        place = place_of(some)
+        here.cache.follow(dataclasses.replace(cache_directory, epoch=next(epochs), cache=place))
+
+    follow([])
+    await eventually(lambda: here.cache.statistics().servers == 0, within_s=10)
+    async with here.database.pool().acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("INSERT INTO things VALUES ('under way', 1)")
+        follow(servers)
+        await eventually(lambda: here.cache.statistics().servers == 2, within_s=10)
+        found = here.cache._loading.remote.servers.all
+        await eventually(
+            lambda: all(each.link.trouble == "it may not be used yet" for each in found),
+            within_s=10,
+        )
+        assert used(here) == 0
+        await transaction.rollback()
+    await eventually(lambda: used(here) == 2, within_s=10)
+
+
+async def test_a_missing_package_is_said_at_the_start(database, cache_directory, monkeypatch):
+    monkeypatch.setitem(sys.modules, "millions.sdk.cache.remote", None)
+    cache = Cache(database)
+    try:
+        with pytest.raises(SdkError) as caught:
+            await cache.open(cache_directory)
+    finally:
+        await cache.close()
+    assert "millions[cached]" in caught.value.try_
 
 
 async def test_a_rollback_leaves_nothing_in_the_ledger(process, put):

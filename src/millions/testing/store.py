@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import secrets
 import signal
 import socket
@@ -102,7 +103,7 @@ class EmbeddedStore:
                 env=os.environ | {"LC_ALL": "C"},
             )
 
-    def health(self, number: int) -> tuple[bool, bool]:
+    def _health(self, number: int) -> tuple[bool, bool]:
         """Whether a server is good, and whether it leads."""
         try:
             with socket.create_connection(
@@ -119,12 +120,12 @@ class EmbeddedStore:
 
     def leader(self) -> int:
         """The number of the server that leads; 0 when none does."""
-        return next((n for n in self.numbers if self.health(n) == (True, True)), 0)
+        return next((n for n in self.numbers if self._health(n) == (True, True)), 0)
 
     def wait_ready(self) -> None:
         """Wait until every server is good."""
         ends_at_s = time.monotonic() + READY_WITHIN_S
-        while not all(self.health(n)[0] for n in self.numbers):
+        while not all(self._health(n)[0] for n in self.numbers):
             if time.monotonic() > ends_at_s:
                 raise TimeoutError(f"the servers in {self.folder} are not ready")
             time.sleep(LOOK_S)
@@ -168,6 +169,12 @@ class EmbeddedStore:
         process = self.processes.pop(number)
         process.terminate()
         process.wait(STOP_WITHIN_S)
+
+    def fill_disk(self, number: int) -> None:
+        """Let a server write nothing more to its files, as on a full disk, and see it end."""
+        valkey = self._family(number)[-1]
+        resource.prlimit(valkey, resource.RLIMIT_FSIZE, (1, 1))
+        self.processes.pop(number).wait(STOP_WITHIN_S)
 
     def end(self) -> None:
         """Kill what is left."""

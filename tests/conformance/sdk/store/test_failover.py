@@ -212,6 +212,16 @@ async def test_nothing_is_lost_or_read_stale_when_the_leader_is_cut_off(failing,
         await asyncio.to_thread(crashing.wait_ready)
 
 
+async def test_nothing_is_lost_when_the_disk_of_the_leader_is_full(failing, crashing):
+    async with under_load(failing) as load:
+        leader = await asyncio.to_thread(crashing.leader)
+        await asyncio.to_thread(crashing.fill_disk, leader)
+        await load.more()
+        crashing.begin(leader)
+        await load.more()
+    await asyncio.to_thread(crashing.wait_ready)
+
+
 async def test_a_server_alone_acknowledges_nothing_and_its_callers_are_told(
     failing, crashing, monkeypatch
 ):

@@ -91,10 +91,19 @@ def units(context: Context) -> tuple[Unit, ...]:
 
 
 def check(context: Context, read: ReadData) -> None:
-    """Refuse another number of servers than the data was written by: their majorities differ."""
+    """Refuse another number of servers than the data was written by: their majorities differ.
+
+    And none, because the database no longer has what they hold.
+    """
     wanted = len(_numbers(context))
     found = (read(_name(1), "servers") or "").strip()
-    if wanted and found and found != str(wanted):
+    if found and not wanted:
+        raise DataRefusedError(
+            cannot="keep the store in the database",
+            because=f"its data, sessions too, is on {found} servers and would not be found",
+            try_=f"[store] servers = {found}",
+        )
+    if found and found != str(wanted):
         raise DataRefusedError(
             cannot=f"run {wanted} servers of the store",
             because=f"its data was written by {found}",

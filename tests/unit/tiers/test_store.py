@@ -82,6 +82,7 @@ def counted(_unit: str, path: str) -> str | None:
 
 
 def test_another_number_of_servers_than_the_data_knows_is_refused() -> None:
-    with pytest.raises(DataRefusedError, match="servers = 3"):
-        stack.check(read("[store]\nservers = 5\n"), PLACES, counted)
+    for table in ("[store]\nservers = 5\n", "[store]\nservers = 0\n", ""):
+        with pytest.raises(DataRefusedError, match="servers = 3"):
+            stack.check(read(table), PLACES, counted)
     stack.check(read("[store]\nservers = 3\n"), PLACES, counted)

@@ -58,6 +58,8 @@ class Peer:
 
     async def _asked(self, question: Said) -> Said:
         whole = False
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # it was idle for long
         try:
             if self._streams is None:
                 self._streams = await asyncio.open_connection(

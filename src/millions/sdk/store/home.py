@@ -37,6 +37,8 @@ CHANGE_WITHIN_S = 10.0
 """What met tables that were renamed waits this long for the servers."""
 
 LOOK_S = 0.1
+AGAIN_S = 1.0
+"""After a failure: a long transaction that uses the tables must not hold up everybody else."""
 
 
 class Home:
@@ -128,6 +130,7 @@ class Home:
                     break
             except (*DRIVER_ERRORS, MillionsError) as error:
                 log.warning("store not changed over yet", because=str(error))
+                await asyncio.sleep(AGAIN_S)
             await asyncio.sleep(LOOK_S)
         self._moving = moving
         self._form = form(asking)

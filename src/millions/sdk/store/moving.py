@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from millions.sdk.store.servers.asking import Asking
 
 TABLES = ("documents", "counters", "sorted_items")
-LOCK_LIMIT = "1s"
-"""Renaming waits this long for transactions that use the tables, and tries again later."""
+LOCK_LIMIT = "250ms"
+"""Renaming waits this long for transactions that use the tables, and tries again later: whoever
+comes meanwhile waits behind it."""
 
 LOCK = 0x6D6F7665
 """The advisory lock of who moves ("move" in ASCII)."""

@@ -131,8 +131,13 @@ async def under_load(stores):
             task.cancel()
 
 
-def other_leads(servers, former):
-    return servers.leader() not in (0, former)
+async def other_leads(servers, former):
+    """Wait until another server leads."""
+
+    async def leads():
+        return await asyncio.to_thread(servers.leader) not in (0, former)
+
+    await eventually(leads, within_s=READY_WITHIN_S)
 
 
 async def test_nothing_acknowledged_is_lost_when_the_leader_is_killed(failing, crashing):
@@ -149,8 +154,8 @@ async def test_nothing_acknowledged_is_lost_when_the_leader_is_frozen_and_thaws(
     async with under_load(failing) as load:
         leader = await asyncio.to_thread(crashing.leader)
         crashing.send(leader, signal.SIGSTOP)
+        await other_leads(crashing, leader)
         await load.more()
-        assert other_leads(crashing, leader) or crashing.leader() == 0
         crashing.send(leader, signal.SIGCONT)
         await load.more()
     await asyncio.to_thread(crashing.wait_ready)
@@ -207,6 +212,7 @@ async def test_nothing_is_lost_or_read_stale_when_the_leader_is_cut_off(failing,
     async with under_load(failing) as load:
         leader = await asyncio.to_thread(crashing.leader)
         with cut_off(crashing, leader, clients=clients):
+            await other_leads(crashing, leader)
             await load.more()
         await load.more()
         await asyncio.to_thread(crashing.wait_ready)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from millions.sdk.valkey.wire import Part
 
 TOGETHER_MAX = 256
-KEPT_WITHIN_MS = 500
+KEPT_WITHIN_MS = 350
 """A write that is not on enough disks in twice this time may be lost: a leader is asked."""
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 READ_WITHIN_S = 0.75
 """A leader answers in less than 1 ms; what takes once to twice this is frozen or cut off."""
 
-WRITE_WITHIN_S = 1.5
+WRITE_WITHIN_S = 0.8
 """More than the leader itself waits for the disks of the others."""
 
 

@@ -45,7 +45,7 @@ PAUSE_S = (0.05, 1.0)
 SHUNNED_S = (1.0, 20.0)
 """How long a server that did not answer is asked last; it doubles while it stays silent."""
 
-NOBODY = "data/."
+NOBODY = "data/~"
 """A name that no file can have."""
 
 THREADS = 16

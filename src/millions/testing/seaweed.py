@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 10.0
 BUCKET = "files"
 ACCESS_KEY = "tests"
 REGION = "us-east-1"
@@ -82,7 +84,7 @@ class EmbeddedSeaweed:
             access_key_id=ACCESS_KEY,
             secret_access_key=self.secret,
             virtual_hosted_style_request=False,
-            client_options={"allow_http": True},
+            client_options={"allow_http": True, "timeout": timedelta(seconds=ANSWER_WITHIN_S)},
             retry_config={"max_retries": 0},
         )
 

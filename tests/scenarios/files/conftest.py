@@ -1,14 +1,15 @@
-"""One stack with servers for files for each file of tests; stopped and erased at its end."""
+"""One stack that has gone from a folder to servers for its files; stopped and erased at its end."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from stored import IN_A_FOLDER, Stored
+from stored import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,22 +24,14 @@ def root() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def running(stack: Stored) -> Iterator[Stored]:
-    stack.make()
-    try:
-        stack.millions("up", "--detach")
-        yield stack
-    finally:
-        stack.end()
-
-
 @pytest.fixture(scope="module")
 def stack(root: Path) -> Iterator[Stored]:
-    """A stack whose files are on two servers, and that is up."""
-    yield from running(Stored(root=root))
-
-
-@pytest.fixture(scope="module")
-def in_a_folder(root: Path) -> Iterator[Stored]:
-    """A stack whose files are in a folder, and that is up."""
-    yield from running(Stored(root=root, files=IN_A_FOLDER))
+    """A stack whose files are on two servers, after they were in a folder."""
+    made = Stored(root=root)
+    made.make()
+    try:
+        made.millions("up", "--detach")
+        asyncio.run(made.change())
+        yield made
+    finally:
+        made.end()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,15 @@ from millions.testing.postgres import free_port
 
 if TYPE_CHECKING:
     import signal
+    from typing import Self
 
     from millions.runtime.processes import Identity
 
 MILLIONS = str(Path(sys.executable).parent / "millions")
 DONE_WITHIN_S = 150.0
 READY_WITHIN_S = 100.0
+ENOUGH = 5
+BACK_WITHIN_S = 60.0
 ANSWER_WITHIN_S = 60.0
 ON_SERVERS = "[files]\nservers = 2"
 IN_A_FOLDER = "# no servers"
@@ -92,9 +97,11 @@ class Stored:
     """A stack in a folder of its own; `acknowledged` are the digests of what it took, by name."""
 
     root: Path
-    files: str = ON_SERVERS
+    files: str = IN_A_FOLDER
     port: int = field(default_factory=free_port)
     acknowledged: dict[str, str] = field(default_factory=dict)
+    failed_in_the_change: list[int] = field(default_factory=list)
+    web_before: Identity | None = None
 
     def make(self) -> None:
         """Write its stack file and application."""
@@ -182,11 +189,62 @@ class Stored:
             self.acknowledged[name] = hashlib.sha256(content).hexdigest()
         return answer.status_code
 
-    async def lost(self, client: httpx.AsyncClient) -> list[str]:
-        """Which of the acknowledged files cannot be read back as they were."""
+    async def change(self) -> None:
+        """Go from the folder to servers while files are uploaded."""
+        async with Uploads(self, "folder") as uploads:
+            await uploads.more()
+        self.web_before = self.identity("web.1")
+        self.edit(IN_A_FOLDER, ON_SERVERS)
+        async with Uploads(self, "change") as uploads:
+            await asyncio.to_thread(self.millions, "up", "--detach")
+            await self.settled()
+            await uploads.more()
+        self.failed_in_the_change = uploads.failed
+        async with Uploads(self, "after") as uploads:
+            await uploads.more()
+
+    async def lost(self, client: httpx.AsyncClient, *, last: int = 0) -> list[str]:
+        """Which of the acknowledged files, or the last ones, cannot be read back as they were."""
         found = []
-        for name, digest in list(self.acknowledged.items()):
+        for name, digest in list(self.acknowledged.items())[-last:]:
             answer = await client.get(f"/{name}")
             if answer.status_code != 200 or hashlib.sha256(answer.content).hexdigest() != digest:
                 found.append(f"{name}: {answer.status_code}")
         return found
+
+
+class Uploads:
+    """Uploads one file after the other, and counts those that failed."""
+
+    def __init__(self, stack: Stored, title: str) -> None:
+        self.failed: list[int] = []
+        self._stack = stack
+        self._title = title.replace(".", "-")
+        self._ended = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def _run(self) -> None:
+        async with self._stack.client() as client:
+            for number in count():
+                if self._ended:
+                    return
+                name = f"{self._title}/{number}"
+                status = await self._stack.upload(client, name, os.urandom(30_000))
+                if status != 200:
+                    self.failed.append(status)
+
+    async def more(self) -> None:
+        """Wait until more files were acknowledged."""
+        before = len(self._stack.acknowledged)
+        await eventually(
+            lambda: len(self._stack.acknowledged) >= before + ENOUGH, within_s=BACK_WITHIN_S
+        )
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ended = True
+        if self._task is not None:
+            await self._task

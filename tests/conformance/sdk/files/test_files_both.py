@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -59,15 +60,17 @@ async def test_until_the_bucket_has_answered_the_folder_serves_and_takes_files(
 
         await files.follow(in_a_bucket)
 
+        numbers = count()
+
         async def goes_to_the_bucket() -> bool:
-            await files.put("late", b"3")
-            if in_folder(in_a_folder, "late"):
-                await files.delete("late")
-                return False
-            return True
+            name = f"late/{next(numbers)}"
+            await files.put(name, b"3")
+            return not in_folder(in_a_folder, name)
 
         await eventually(goes_to_the_bucket, within_s=CHANGED_WITHIN_S)
-        assert (await files.read("early"), await files.read("late")) == (b"2", b"3")
+        for number in range(next(numbers)):
+            assert await files.read(f"late/{number}") == b"3"
+        assert await files.read("early") == b"2"
 
 
 async def test_of_two_versions_the_newer_one_counts_whichever_place_it_is_in(

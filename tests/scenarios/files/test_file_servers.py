@@ -1,0 +1,96 @@
+"""Going from a folder to servers, and the death of any of them, must lose no acknowledged file."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from stored import Uploads
+
+from millions.runtime import processes
+
+if TYPE_CHECKING:
+    from stored import Stored
+
+pytestmark = pytest.mark.timeout(240)
+
+UNITS = (
+    "files-gateway.1",
+    "files-gateway.2",
+    "files-volume.1",
+    "files-volume.2",
+    "files-master.1",
+)
+
+
+async def after(stack: Stored, title: str, *names: str) -> list[int]:
+    """Kill these units at once while files are uploaded; which uploads failed."""
+    await stack.settled()
+    async with Uploads(stack, title) as uploads:
+        await uploads.more()
+        dead = [stack.signal(name, signal.SIGKILL) for name in names]
+        assert processes.wait_gone(tuple(dead))
+        await uploads.more()
+    await stack.settled()
+    return uploads.failed
+
+
+async def test_the_change_from_the_folder_fails_no_upload_and_every_file_is_read_after_it(
+    stack: Stored,
+) -> None:
+    assert stack.failed_in_the_change == []
+    assert any(name.startswith("folder/") for name in stack.acknowledged)
+    assert any(name.startswith("change/") for name in stack.acknowledged)
+    assert not list((stack.state.path / "files" / "data" / "after").glob("*"))
+    async with stack.client() as client:
+        assert await stack.lost(client) == []
+
+
+async def test_the_change_starts_no_web_process_again(stack: Stored) -> None:
+    assert stack.identity("web.1") == stack.web_before
+
+
+@pytest.mark.parametrize("name", UNITS)
+async def test_the_death_of_one_process_loses_no_file_and_fails_no_upload(
+    stack: Stored, name: str
+) -> None:
+    assert await after(stack, name, name) == []
+    async with stack.client() as client:
+        assert await stack.lost(client) == []
+
+
+async def test_the_death_of_all_of_them_at_once_loses_no_file(stack: Stored) -> None:
+    failed = await after(stack, "all", *stack.unit_names())
+    assert len(failed) <= 2
+    async with stack.client() as client:
+        assert await stack.lost(client) == []
+
+
+async def test_a_frozen_gateway_fails_no_upload_and_no_read(stack: Stored) -> None:
+    await stack.settled()
+    frozen = stack.signal("files-gateway.1", signal.SIGSTOP)
+    try:
+        async with Uploads(stack, "frozen") as uploads, stack.client() as client:
+            await uploads.more()
+            assert await stack.lost(client, last=10) == []
+    finally:
+        processes.send(frozen, signal.SIGCONT)
+    assert uploads.failed == []
+    await stack.settled()
+
+
+async def test_while_the_master_hangs_files_are_read_and_an_upload_ends_within_its_bound(
+    stack: Stored,
+) -> None:
+    await stack.settled()
+    async with stack.client() as client:
+        assert await stack.upload(client, "before", b"it was frozen") == 200
+        frozen = stack.signal("files-master.1", signal.SIGSTOP)
+        try:
+            assert await stack.lost(client, last=5) == []
+            assert await stack.upload(client, "meanwhile", b"1") in {200, 500, 503}
+        finally:
+            processes.send(frozen, signal.SIGCONT)
+        await stack.settled()
+        assert await stack.upload(client, "after", b"it was frozen") == 200

@@ -16,7 +16,7 @@ import obstore
 from millions.errors import UnavailableError
 from millions.sdk.files_folder import no_room
 from millions.sdk.files_place import Held, StoredFile
-from millions.sdk.files_servers import NoBucketError, Server
+from millions.sdk.files_servers import NoBucketError
 from millions.sdk.files_types import UNKNOWN
 from millions.sdk.files_upload import MIB, spooled
 
@@ -62,8 +62,8 @@ class Bucket:
     async def find(self, name: str) -> Held | None:
         """Say what is held as `name`."""
 
-        def find(server: Server) -> Held | None:
-            return _find(server.quick, name, self)
+        def find(store: S3Store) -> Held | None:
+            return _find(store, name, self)
 
         return await self.servers.tried(f"read {name}", find, missing=None)
 
@@ -72,8 +72,8 @@ class Bucket:
         name = held.about.name
         asked: Any = {"range": span, "if_match": held.mark}
 
-        def read(server: Server) -> bytes | None:
-            return bytes(obstore.get(server.quick, _key(name), options=asked).bytes())
+        def read(store: S3Store) -> bytes | None:
+            return bytes(obstore.get(store, _key(name), options=asked).bytes())
 
         found = await self.servers.tried(f"read {name}", read, missing=None)
         if found is None:
@@ -89,8 +89,8 @@ class Bucket:
         if await self.find(name) is None:
             return False
 
-        def delete(server: Server) -> bool:
-            obstore.delete(server.quick, _key(name))
+        def delete(store: S3Store) -> bool:
+            obstore.delete(store, _key(name))
             return True
 
         return await self.servers.tried(f"delete {name}", delete, missing=False)
@@ -102,12 +102,12 @@ class Bucket:
             name=source.name, size=source.size, content_type=content_type, etag=source.etag()
         )
 
-        def put(server: Server) -> bool:
-            store = server.quick if source.size <= SMALL_BYTES else server.patient
+        def put(store: S3Store) -> bool:
             _store(store, about, content)
             return True
 
-        await self.servers.tried(f"store {source.name}", put, missing=False)
+        large = source.size > SMALL_BYTES
+        await self.servers.tried(f"store {source.name}", put, missing=False, patient=large)
         return about
 
 

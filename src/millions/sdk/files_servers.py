@@ -10,10 +10,12 @@ for a slow server must not keep the other nouns from theirs.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import obstore
@@ -31,10 +33,11 @@ Answer = TypeVar("Answer")
 
 CONNECT_WITHIN_S = 1.0
 QUICK_WITHIN_S = 5.0
-"""One attempt to read a megabyte or to store a small file; then another server is asked."""
+"""The first attempt to read a megabyte or to store a small file; then another server is asked."""
 
-PART_WITHIN_S = 20.0
-"""One part of a large file, of which two copies are on their disks then."""
+PATIENT_WITHIN_S = 20.0
+"""Later attempts, and one part of a large file: the server may itself be waiting, 10 s, for one of
+the two copies that hangs, before it asks for the other."""
 
 ATTEMPTS_FOR_S = 20.0
 """No further attempt begins after this: servers that died are back long before."""
@@ -48,6 +51,7 @@ SHUNNED_S = (1.0, 20.0)
 NOBODY = "data/~"
 """A name that no file can have."""
 
+QUERY = re.compile(r"\?\S*")
 THREADS = 16
 """Requests under way in one process; others wait for their turn."""
 
@@ -133,9 +137,14 @@ class Servers:
         return self.answered
 
     async def tried(
-        self, what: str, deed: Callable[[Server], Answer], *, missing: Answer
+        self,
+        what: str,
+        deed: Callable[[S3Store], Answer],
+        *,
+        missing: Answer,
+        patient: bool = False,
     ) -> Answer:
-        """Do `deed` on one server after the other until one has answered.
+        """Do `deed` on one server after the other until one has answered; quickly, then `patient`.
 
         `missing` is the answer when there is no such file. Raise UnavailableError when none has
         answered in time, MachineError when what is asked is refused.
@@ -144,7 +153,8 @@ class Servers:
         said = ""
         while True:
             for server in self._in_turn():
-                found = await self._once(what, server, deed, missing)
+                store = server.patient if patient else server.quick
+                found = await self._once(what, server, partial(deed, store), missing)
                 if not isinstance(found, _Silence):
                     return found
                 said = f"{server.url}: {found}"
@@ -153,15 +163,15 @@ class Servers:
             if time.monotonic() + pause_s >= ends_at_s:
                 raise UnavailableError(cannot=what, because=said, try_="millions status")
             await asyncio.sleep(pause_s)
-            pause_s = min(PAUSE_S[1], 2 * pause_s)
+            patient, pause_s = True, min(PAUSE_S[1], 2 * pause_s)
 
     async def _once(
-        self, what: str, server: Server, deed: Callable[[Server], Answer], missing: Answer
+        self, what: str, server: Server, deed: Callable[[], Answer], missing: Answer
     ) -> Answer | _Silence:
         loop = asyncio.get_running_loop()
         server.begins(time.monotonic())
         try:
-            answer = await loop.run_in_executor(self._threads, deed, server)
+            answer = await loop.run_in_executor(self._threads, deed)
         except (FileNotFoundError, obstore.exceptions.PreconditionError):
             answer = missing
         except REFUSED as error:
@@ -212,7 +222,7 @@ def _server(place: FilesPlace, secret: str, url: str) -> Server:
             retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=within_s)},
         )
 
-    return Server(url=url, quick=store(QUICK_WITHIN_S), patient=store(PART_WITHIN_S))
+    return Server(url=url, quick=store(QUICK_WITHIN_S), patient=store(PATIENT_WITHIN_S))
 
 
 def _refused(what: str, server: Server, error: Exception) -> MachineError:
@@ -225,4 +235,4 @@ def _refused(what: str, server: Server, error: Exception) -> MachineError:
 
 def _words(error: Exception) -> str:
     """The first line of an error, without a URL's query: it never holds a key, but be sure."""
-    return str(error).partition("\n")[0].partition("?")[0][:200]
+    return QUERY.sub("", str(error).partition("\n")[0])[:200]

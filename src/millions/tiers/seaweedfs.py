@@ -37,6 +37,9 @@ SCHEMA = "millions_files"
 """The schema in the stack's database and the role that owns it."""
 
 VOLUME_SIZE_MIB = 4_096
+VOLUMES_MAX = 4_096
+"""Of one server: 16 TiB. They take no room before they hold something."""
+
 CONNECTIONS = 6
 """To PostgreSQL, of one gateway at once."""
 
@@ -189,7 +192,7 @@ def volume(cluster: Cluster, number: int) -> Unit:
             *("/bin/sh", "-c", MEND, "{data}", cluster.program),
             *("-logtostderr", "volume"),
             *(f"-ip={host}", f"-ip.bind={host}", f"-port={VOLUME_PORT}", "-dir={data}/weed"),
-            *(f"-master={cluster.master}", "-max=0", "-preStopSeconds=0"),
+            *(f"-master={cluster.master}", f"-max={VOLUMES_MAX}", "-preStopSeconds=0"),
             f"-concurrentUploadLimitMB={cluster.memory_mib // 2}",
         ),
         environment=_environment(cluster),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import signal
     from typing import Self
 
+    from millions.model import Address
     from millions.runtime.processes import Identity
 
 MILLIONS = str(Path(sys.executable).parent / "millions")
@@ -152,6 +153,14 @@ class Stored:
         wanted = desired.read(self.state.desired)
         assert wanted is not None
         return [each.name for each in wanted.units if each.tier == "files"]
+
+    def address(self, name: str) -> Address:
+        """Where a unit answers."""
+        wanted = desired.read(self.state.desired)
+        assert wanted is not None
+        found = next(each.address for each in wanted.units if each.name == name)
+        assert found is not None
+        return found
 
     def identity(self, name: str) -> Identity:
         """The process of a unit."""

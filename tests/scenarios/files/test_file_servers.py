@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+import socket
+import ssl
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from stored import Uploads
 
 from millions.runtime import processes
+from millions.tiers import seaweedfs
 
 if TYPE_CHECKING:
     from stored import Stored
@@ -57,7 +61,7 @@ async def test_the_death_of_one_process_loses_no_file_and_fails_no_upload(
 ) -> None:
     assert await after(stack, name, name) == []
     async with stack.client() as client:
-        assert await stack.lost(client) == []
+        assert await stack.lost(client, last=30) == []
 
 
 async def test_the_death_of_all_of_them_at_once_loses_no_file(stack: Stored) -> None:
@@ -94,3 +98,42 @@ async def test_while_the_master_hangs_files_are_read_and_an_upload_ends_within_i
             processes.send(frozen, signal.SIGCONT)
         await stack.settled()
         assert await stack.upload(client, "after", b"it was frozen") == 200
+
+
+def status_of(address: str, path: str, *, method: str = "GET") -> int:
+    return httpx.request(method, f"http://{address}{path}", timeout=10, trust_env=False).status_code
+
+
+async def test_none_of_them_answers_who_shows_nothing(stack: Stored) -> None:
+    await stack.settled()
+    hosts = {name: stack.address(name).host for name in UNITS}
+    gateway = hosts["files-gateway.1"]
+    assert status_of(f"{gateway}:{seaweedfs.S3_PORT}", "/files/data/folder/0") == 403
+    assert status_of(f"{gateway}:{seaweedfs.S3_PORT}", "/files/data/x", method="PUT") == 403
+    assert status_of(f"{gateway}:{seaweedfs.FILER_PORT}", "/buckets/files/") == 404
+    master = f"{hosts['files-master.1']}:{seaweedfs.MASTER_PORT}"
+    assert status_of(master, "/dir/assign") == 404
+    volume = f"{hosts['files-volume.1']}:{seaweedfs.VOLUME_PORT}"
+    assert status_of(volume, "/1,01637037d6", method="POST") == 401
+    assert status_of(volume, "/1,01637037d6") == 401
+
+
+@pytest.mark.parametrize("port", [seaweedfs.MASTER_PORT, seaweedfs.FILER_PORT], ids=str)
+async def test_who_has_no_certificate_of_the_stack_is_not_talked_to(
+    stack: Stored, port: int
+) -> None:
+    host = stack.address("files-master.1").host
+    told = ssl.create_default_context(cafile=str(stack.state.secrets / "ca.pem"))
+    told.set_alpn_protocols(["h2"])
+    with socket.create_connection((host, port + 10_000), timeout=10) as plain:
+        assert answered(told, plain, host) == b""
+
+
+def answered(told: ssl.SSLContext, plain: socket.socket, host: str) -> bytes:
+    """What comes after the handshake; nothing when it breaks the connection off."""
+    try:
+        with told.wrap_socket(plain, server_hostname=host) as secured:
+            secured.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            return secured.recv(1)
+    except (ssl.SSLError, ConnectionError):
+        return b""

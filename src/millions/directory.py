@@ -130,10 +130,17 @@ class AssetsPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgePlace:
-    """The edges, where purges are sent; `secret_file` holds what they ask for, and nothing else."""
+    """The edges, where purges are sent; `secret_file` holds what they ask for, and nothing else.
+
+    A delivery network in their place answers at `base_url` and is told of purges at `hook`, with
+    the token in `token_file`.
+    """
 
     servers: tuple[Endpoint, ...] = ()
     secret_file: str = ""
+    base_url: str = ""
+    hook: str = ""
+    token_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from millions.errors import FileRefusedError, SignatureError
-from millions.sdk import answers
+from millions.sdk import answers, nouns
 from millions.sdk.files import BASE_URL, Files
 from millions.sdk.files_types import INLINE
 from millions.sdk.requests import header
@@ -23,6 +23,10 @@ MISSING = "there is no file at this URL, or the URL has expired\n"
 
 SANDBOX = (b"content-security-policy", b"default-src 'none'; sandbox")
 """Should a browser show a file as a document after all, it may do nothing."""
+
+
+AT_EDGES_S = 60
+"""Edges keep a file so long at most: nobody tells them when it is deleted or replaced."""
 
 
 async def serve(files: Files, scope: Any, send: Any) -> None:
@@ -50,6 +54,9 @@ async def _give(files: Files, about: StoredFile, left_s: int, scope: Any, send: 
         answers.NOSNIFF,
         SANDBOX,
     ]
+    if nouns.edge.present:
+        kept = f"max-age={min(left_s, AT_EDGES_S)}, must-revalidate"
+        shared.append((b"cdn-cache-control", kept.encode()))
     if answers.matches(header(scope, b"if-none-match"), etag):
         await answers.empty(send, 304, shared)
         return

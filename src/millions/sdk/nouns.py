@@ -22,6 +22,7 @@ from millions.sdk.assets import Assets
 from millions.sdk.cache import Cache
 from millions.sdk.database import Database
 from millions.sdk.directory_watch import DirectoryWatch
+from millions.sdk.edge import Edge
 from millions.sdk.events import Events
 from millions.sdk.files import Files
 from millions.sdk.idempotency import Idempotency
@@ -43,6 +44,7 @@ __all__ = [
     "cache",
     "close_all",
     "db",
+    "edge",
     "events",
     "files",
     "follow",
@@ -67,6 +69,8 @@ tasks = Tasks(db)
 events = Events(db)
 files = Files()
 assets = Assets()
+edge = Edge(tasks)
+db.watch_commits(edge)
 metrics = Metrics(db)
 answers_kept = Idempotency(db, sessions)
 position_cookie = PositionCookie()
@@ -84,7 +88,7 @@ class Noun(Protocol):
 
 _AFTER_DB: tuple[Noun, ...] = (
     *(cache, store, sessions, tasks, events, files, assets, metrics),
-    *(answers_kept, position_cookie),
+    *(answers_kept, position_cookie, edge),
 )
 
 SCHEMA: tuple[str, ...] = tuple(
@@ -162,6 +166,7 @@ async def follow(directory: Directory) -> None:
     cache.follow(directory)
     await files.follow(directory)
     await events.follow(directory)
+    edge.follow(directory)
     web = replace(former.web, trusted=directory.web.trusted)
     _state.directory = replace(
         former,
@@ -170,6 +175,7 @@ async def follow(directory: Directory) -> None:
         cache=directory.cache,
         files=directory.files,
         queue=directory.queue,
+        edge=directory.edge,
         web=web,
     )
 

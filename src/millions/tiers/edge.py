@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import field_validator
 
-from millions.directory import EdgePlace, Endpoint
+from millions.directory import AssetsPlace, EdgePlace, Endpoint
 from millions.errors import StackFileError
 from millions.model import Address, File, Limits, Probe, Server, StopStep, Unit
 from millions.settings import Table, setting
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INDEX = 16
+RUNG = 6
 GROUP = "edge"
 SECRET = "edge"  # noqa: S105  # the name of a file
 SERVERS_MAX = 50
@@ -52,13 +53,19 @@ START_WITHIN_S = 60.0
 
 STOP_S = 5.0
 ASK = b"GET /readyz HTTP/1.1\r\nHost: millions\r\nConnection: close\r\n\r\n"
+NETWORK = re.compile(r"https://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9/._~-]*)?")
 PREFIX = re.compile(r"/[A-Za-z0-9/._~-]*")
 
 
 class Edge(Table):
-    """Edges before the web servers: Varnish. They need a balancer."""
+    """Edges before the web servers: Varnish, behind the balancer; or a delivery network."""
 
-    servers: int = setting(2, "How many edges there are.", bounds=(1, SERVERS_MAX))
+    servers: int = setting(
+        2,
+        "How many edges there are. Below rung 6 there are none unless it stands here.",
+        unit="servers",
+        bounds=(0, SERVERS_MAX),
+    )
     memory_mib: int = setting(
         256,
         "Memory for what one edge keeps; the least recently used go first. A quarter more is for "
@@ -105,6 +112,23 @@ class Edge(Table):
         unit="seconds",
         bounds=(0, 3_600),
     )
+    cdn: str = setting(
+        "",
+        "Address of a delivery network in the place of edges of yours: assets have URLs there, and "
+        "answers say to it what they say to edges.",
+        example="https://cdn.photos.example",
+    )
+    cdn_purge: str = setting(
+        "",
+        "Where that network is told of purges: a POST as Cloudflare takes it.",
+        example="https://api.cloudflare.com/client/v4/zones/ZONE/purge_cache",
+    )
+    cdn_token: str = setting(
+        "",
+        "Name of the secret, among those of [app] secrets, that it asks for (Authorization: "
+        "Bearer).",
+        example="CDN_TOKEN",
+    )
     bin: str = setting(
         "",
         "Folder of the program varnishd, when it is not where systems keep it.",
@@ -119,6 +143,13 @@ class Edge(Table):
     def _prefixes(cls, value: list[str]) -> list[str]:
         if not all(PREFIX.fullmatch(each) for each in value):
             raise ValueError('beginnings of paths, such as "/explore"')
+        return value
+
+    @field_validator("cdn", "cdn_purge")
+    @classmethod
+    def _network(cls, value: str) -> str:
+        if value and not NETWORK.fullmatch(value):
+            raise ValueError('an address that begins with https://, such as "https://cdn.example"')
         return value
 
     @field_validator("bin")
@@ -141,7 +172,7 @@ VARNISH = EngineNeed(
 
 def delivery(context: Context) -> haproxy_edges.Delivery | None:
     """Answer which requests the balancer sends to edges; None when there are no edges."""
-    if "edge" not in context.tables:
+    if not _present(context):
         return None
     edge = context.table("edge", Edge)
     own = (FILES, ASSETS) if context.places.assets_folder else (FILES,)
@@ -162,8 +193,6 @@ def origin(context: Context) -> Address:
 
 def served(context: Context, source: str) -> tuple[Server, ...]:
     """The edges as servers of the balancer's pool, which asks them from `source`."""
-    if "edge" not in context.tables:
-        return ()
     return tuple(
         Server(
             unit=_name(number),
@@ -177,7 +206,7 @@ def served(context: Context, source: str) -> tuple[Server, ...]:
 
 def secrets(context: Context) -> tuple[tuple[str, str], ...]:
     """What balancer and edges know each other by; nothing without edges."""
-    return ((haproxy_edges.SECRET_VARIABLE, SECRET),) if "edge" in context.tables else ()
+    return ((haproxy_edges.SECRET_VARIABLE, SECRET),) if _present(context) else ()
 
 
 def units(context: Context) -> tuple[Unit, ...]:
@@ -186,28 +215,57 @@ def units(context: Context) -> tuple[Unit, ...]:
 
 
 def gives(context: Context) -> Mapping[str, Any]:
-    """Where purges are sent, and the file of the secret that they need."""
-    addressed = (_address(context, number) for number in _numbers(context))
-    return {
-        "edge": EdgePlace(
-            servers=tuple(Endpoint(host=each.host, port=each.port) for each in addressed),
-            secret_file=context.places.secret(SECRET),
-        )
-    }
+    """Where purges are sent and what they need; where a delivery network has the assets."""
+    edge, places = context.table("edge", Edge), context.places
+    if not edge.cdn:
+        addressed = (_address(context, number) for number in _numbers(context))
+        servers = tuple(Endpoint(host=each.host, port=each.port) for each in addressed)
+        return {
+            "edge": EdgePlace(servers=servers, secret_file=places.secret(SECRET) if servers else "")
+        }
+    base_url = edge.cdn.rstrip("/")
+    token = dict(places.secret_files).get(edge.cdn_token, "")
+    place = EdgePlace(
+        base_url=base_url,
+        hook=edge.cdn_purge,
+        token_file=places.secret(token) if token else "",
+    )
+    assets = AssetsPlace(folder=places.assets_folder, base_url=base_url + ASSETS)
+    return {"edge": place} | ({"assets": assets} if places.assets_folder else {})
 
 
 def check(context: Context, read: ReadData) -> None:  # noqa: ARG001  # the shape of Check
-    """Refuse edges that nothing sends requests to."""
-    if "balancer" not in context.tables:
+    """Refuse edges that nothing sends requests to, and a network that is half described."""
+    edge = context.table("edge", Edge)
+    if _present(context) and "balancer" not in context.tables:
         raise StackFileError(
             cannot="run edges",
             because="the stack has no balancer, which sends requests to them and around them",
             try_="rung = 3, or a table [balancer]",
         )
+    if edge.cdn_purge and not edge.cdn:
+        raise StackFileError(
+            cannot=f"tell {edge.cdn_purge} of purges",
+            because="[edge] names no delivery network",
+            try_='cdn = "https://cdn.photos.example"',
+        )
+    if edge.cdn_token and edge.cdn_token not in context.app.secrets:
+        raise StackFileError(
+            cannot=f"tell {edge.cdn} of purges",
+            because=f"[app] secrets has no {edge.cdn_token}",
+            try_=f'[app.secrets] {edge.cdn_token} = {{ file = "cdn.token" }}',
+        )
+
+
+def _present(context: Context) -> bool:
+    return bool(_numbers(context))
 
 
 def _numbers(context: Context) -> range:
-    return range(1, context.table("edge", Edge).servers + 1)
+    """The numbers of the edges; none below their rung, or where a network stands in their place."""
+    edge = context.table("edge", Edge)
+    own = "edge" in context.distributed and not edge.cdn
+    return range(1, edge.servers + 1 if own else 1)
 
 
 def _name(number: int) -> str:
@@ -297,11 +355,12 @@ def _file(context: Context) -> str:
 TIER = Tier(
     name="edge",
     index=INDEX,
-    rung=6,
+    rung=RUNG,
     settings=Edge,
     units=units,
     gives=gives,
     check=check,
     needs=(VARNISH,),
     secrets=(SECRET,),
+    distributed=RUNG,
 )

@@ -209,7 +209,7 @@ sub kept {
         set beresp.grace = std.duration(beresp.http.X-Millions-Revalidate, 0s);
     }
     # every answer has the tag of its path, and one that they all have
-    set beresp.http.xkey = "all path:"
+    set beresp.http.xkey = "|all |path:"
         + regsuball(regsub(bereq.url, "\?.*$", ""), ",", "%2C") + " " + beresp.http.Surrogate-Key;
 }
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from millions.sdk.edge_purging import ALL, path_key
+
 if TYPE_CHECKING:
     from edge_rig import Origin, Varnish
 
@@ -38,7 +40,7 @@ async def test_a_path_takes_out_every_host_query_and_encoding(
     for target, headers in asked:
         await edge.get(target, **headers)
     await edge.get(other)
-    answer = await edge.purge("path:" + path.replace(",", "%2C"))
+    answer = await edge.purge(path_key(path).replace(",", "%2C"))
     assert answer.body == "4\n"
     assert [(await edge.get(target, **headers)).kept for target, headers in asked] == [False] * 4
     assert (await edge.get(other)).kept
@@ -47,7 +49,7 @@ async def test_a_path_takes_out_every_host_query_and_encoding(
 async def test_all_takes_out_everything(edge: Varnish, origin: Origin) -> None:
     for path in ("/x", "/y"):
         await edge.get(origin.told(path, cache_control=PUBLIC))
-    assert int((await edge.purge("all")).body) >= 2
+    assert int((await edge.purge(ALL)).body) >= 2
     assert not (await edge.get("/x")).kept
 
 

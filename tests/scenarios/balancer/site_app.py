@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from millions import Millions, db
+from millions import Millions, db, edge, files
 
 UNIT = os.environ.get("MILLIONS_UNIT", "")
 BEHAVIOUR = Path(__file__).with_name("behaviour").read_text().strip()
@@ -40,6 +40,7 @@ async def order(request: Request) -> Response:
         await session.execute(
             text("INSERT INTO orders (what) VALUES (:what)"), {"what": body["what"]}
         )
+        session.invalidates(f"orders of {body['what']}")
     await asyncio.sleep(body.get("after_s", 0))
     return JSONResponse({"what": body["what"]}, status_code=201)
 
@@ -65,6 +66,23 @@ async def public(request: Request) -> Response:
     """What is the same for everybody, for as long as the query says."""
     keep = {"cache-control": f"public, max-age={request.query_params.get('s', '60')}"}
     return PlainTextResponse(f"{UNIT} {time.time_ns()}", headers=keep)
+
+
+async def counted(request: Request) -> Response:
+    """How many orders of one kind there are, kept until one comes in."""
+    what = request.path_params["what"]
+    async with db.read("orders") as session:
+        rows = await session.execute(
+            text("SELECT count(*) FROM orders WHERE what = :what"), {"what": what}
+        )
+        response = PlainTextResponse(str(rows.scalar_one()))
+    return edge.cache(response, ttl_s=3600, tags=[f"orders of {what}"])
+
+
+async def stored(request: Request) -> Response:
+    """Store a file and answer its URL."""
+    about = await files.put("a/b.txt", b"what a file holds", content_type="text/plain")
+    return PlainTextResponse(files.url(about.name))
 
 
 async def upload(request: Request) -> Response:
@@ -98,6 +116,8 @@ app = Millions(
             Route("/migrations", migrations),
             Route("/slow", slow),
             Route("/public/{name:path}", public),
+            Route("/counted/{what}", counted),
+            Route("/stored", stored),
             Route("/upload", upload, methods=["POST"]),
             Route("/events", events),
             WebSocketRoute("/echo", echo),

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from site_stack import said
+from site_stack import HOST, post, said
 
 from millions.testing import eventually
+from millions.testing.load import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,6 +104,19 @@ async def test_who_is_known_is_answered_by_a_web_server(site: Site, header: str)
     assert answers[0].body != answers[1].body
 
 
+async def test_a_file_comes_from_an_edge_for_who_has_its_url_whatever_the_cookie(
+    site: Site,
+) -> None:
+    url = (await site.page("/stored")).body.decode()
+    first = await site.page(url, "Cookie: a=b")
+    again = await site.page(url, "Cookie: c=d")
+    assert (first.body, again.body) == (b"what a file holds", b"what a file holds")
+    assert came(again).endswith("; hit"), (first.headers, again.headers)
+    assert "cdn-cache-control" not in again.headers
+    assert "private" in again.headers["cache-control"]
+    assert (await site.page(url.replace("key=", "key=x"))).status == 404
+
+
 async def test_edges_share_paths_and_each_path_has_one(site: Site) -> None:
     await up(site, "edge.1", "edge.2")
     names = {came(await site.page(f"/public/share-{n}")).partition(";")[0] for n in range(30)}
@@ -183,3 +197,85 @@ def test_the_secret_is_in_no_command_line_and_no_file_but_its_own(site: Site) ->
         files = [each for each in folder.rglob("*") if each.is_file() and "work" not in each.parts]
         assert files
         assert not [each for each in files if secret in each.read_bytes()]
+
+
+async def order(site: Site, what: str) -> None:
+    answer = await ask(HOST, site.port, post(what))
+    assert answer.status == 201, answer
+
+
+async def test_a_commit_takes_back_what_it_made_old(site: Site) -> None:
+    await up(site, "edge.1", "edge.2")
+    for number in range(3):
+        page = await site.page("/counted/apples")
+        assert page.body == str(number).encode()
+        assert (await site.page("/counted/apples")).body == page.body
+        assert came(await site.page("/counted/apples")).endswith("; hit")
+        await order(site, "apples")
+
+        async def fresh(number: int = number) -> bool:
+            return (await site.page("/counted/apples")).body == str(number + 1).encode()
+
+        await eventually(fresh, within_s=20)
+
+
+async def test_an_edge_that_was_away_forgets_when_it_is_back(site: Site) -> None:
+    await up(site, "edge.1", "edge.2")
+    first = await site.page("/counted/pears")
+    name = came(first).partition(";")[0]
+    assert first.body == b"0"
+    freeze(site, name)
+    try:
+        await eventually(lambda: state(site, name).startswith("DOWN"), within_s=30)
+        await order(site, "pears")
+    finally:
+        thaw(site, name)
+    await up(site, "edge.1", "edge.2")
+
+    async def fresh() -> bool:
+        answer = await site.page("/counted/pears")
+        return came(answer).startswith(name) and answer.body == b"1"
+
+    await eventually(fresh, within_s=60)
+
+
+@pytest.mark.parametrize(
+    ("words", "forgotten"),
+    [
+        pytest.param(("/public/purged?x=1",), [True, False], id="a path"),
+        pytest.param(("https://any.example/public/purged",), [True, False], id="a URL"),
+        pytest.param(("--tag", "orders of plums"), [False, True], id="a tag"),
+        pytest.param(("--all",), [True, True], id="everything"),
+    ],
+)
+async def test_what_is_named_is_forgotten(
+    site: Site, words: tuple[str, ...], forgotten: list[bool]
+) -> None:
+    await up(site, "edge.1", "edge.2")
+    paths = ("/public/purged", "/counted/plums")
+    for path in paths:
+        await site.page(path)
+    told = (await asyncio.to_thread(site.millions, "purge", *words, "--json")).json
+    assert [each["failure"] for each in told] == ["", ""]
+    assert [came(await site.page(path)).endswith("fwd=miss") for path in paths] == forgotten
+
+
+@pytest.mark.parametrize("words", [(), ("--all", "/x"), ("photos/7",), ("--tag", "")])
+def test_a_purge_that_names_nothing_sensible_is_refused(site: Site, words: tuple[str, ...]) -> None:
+    said = site.millions("purge", *words, status=None)
+    assert said.status in {1, 2}
+    assert "try: " in said.err
+
+
+async def test_a_purge_by_a_client_is_refused(site: Site) -> None:
+    await site.page("/public/guarded")
+    for port_of in ("public", "edge"):
+        host, port = HOST, site.port
+        if port_of == "edge":
+            place = site.units()["edge.1"]["address"]
+            host, _, text = place.partition(":")
+            port = int(text)
+        words = b"PURGE /public/guarded HTTP/1.1\r\nhost: x\r\npurge-tags: |all\r\n\r\n"
+        answer = await ask(host, port, words)
+        assert answer.status in {403, 404, 405}, answer
+    assert came(await site.page("/public/guarded")).endswith("; hit")

@@ -51,10 +51,17 @@ OTHER_VALUES = {
     "secret": "OTHER_SECRET",
     "bucket": "photos-of-example",
     "region": "eu-central-1",
+    "pages": ["/explore"],
+    "shared": ["/media/"],
+    "around": ["/api/"],
+    "cdn": "https://cdn.photos.test",
+    "cdn_purge": "https://api.cdn.test/purge",
+    "cdn_token": "CDN_TOKEN",
 }
 BESIDE: dict[str, dict[str, Any]] = {
     "balancer": {"https": "127.0.0.1:8443"},
     "cache": {"servers": 1},
+    "edge": {"servers": 2},
     "files": {"servers": 2},
     "store": {"servers": 1},
 }
@@ -72,6 +79,8 @@ NOT_IN_UNITS = {
     "secrets": "files of the places",
     "bin": "the engine of the places",
     "key": "a file of the places",
+    "cdn_purge": "of a network that is named",
+    "cdn_token": "a file of the places",
 }
 ELSEWHERE = {
     "url": "https://s3.example.com",
@@ -100,6 +109,7 @@ PLACES = Places(
         Engine(name="seaweedfs", folder="/weed/bin", major=4),
         Engine(name="valkey-store", folder="/valkey/bin", major=9),
         Engine(name="nats", folder="/venv/bin", major=2),
+        Engine(name="varnishd", folder="/usr/sbin", major=7),
     ),
     certificates=(("balancer", "/state/secrets/balancer.1.pem"),),
 )

@@ -36,7 +36,8 @@ PLACES = Places(
 
 def text(*, rung: int = 3, **tables: dict[str, Any]) -> str:
     lines = [f"rung = {rung}", APP]
-    for name, values in ({"edge": {}} | tables).items():
+    beside = {"edge": {"servers": 2} | tables.pop("edge", {})}
+    for name, values in (beside | tables).items():
         lines.append(f"[{name}]")
         lines += [f"{key} = {literal(value)}" for key, value in values.items()]
     return "\n".join(lines)
@@ -144,6 +145,57 @@ def test_the_directory_says_where_purges_go() -> None:
         ("127.7.16.2", 8000),
     ]
     assert found.secret_file == "/state/secrets/edge"
+
+
+NETWORK = {
+    "cdn": "https://cdn.photos.test/",
+    "cdn_purge": "https://api.cdn.test/purge",
+    "cdn_token": "CDN_TOKEN",
+}
+
+
+def with_network(**values: str) -> str:
+    lines = [f"{key} = {literal(value)}" for key, value in (NETWORK | values).items()]
+    secrets = '[app.secrets]\nCDN_TOKEN = { file = "cdn.token" }\n'
+    return f"rung = 3\n{APP}{secrets}[edge]\n" + "\n".join(lines)
+
+
+def test_a_network_stands_in_the_place_of_edges() -> None:
+    places = Places(**{**_fields(PLACES), "secret_files": (("CDN_TOKEN", "app.CDN_TOKEN"),)})
+    read = stack.parse(with_network())
+    stack.check(read, places, lambda _unit, _name: None)
+    assert not [each for each in stack.units(read, places) if each.tier == "edge"]
+    assert "varnishd" not in {need.name for need, _ in read.needs}
+    found = stack.directory(read, places, epoch=1)
+    assert found.assets.base_url == "https://cdn.photos.test/assets/"
+    assert found.edge.base_url == "https://cdn.photos.test"
+    assert found.edge.hook == "https://api.cdn.test/purge"
+    assert found.edge.token_file == "/state/secrets/app.CDN_TOKEN"
+
+
+@pytest.mark.parametrize(
+    ("values", "because"),
+    [
+        ({"cdn": ""}, "[edge] names no delivery network"),
+        ({"cdn_token": "OTHER"}, "[app] secrets has no OTHER"),
+    ],
+)
+def test_a_network_that_is_half_described_is_refused(values: dict[str, str], because: str) -> None:
+    with pytest.raises(StackFileError) as caught:
+        stack.check(stack.parse(with_network(**values)), PLACES, lambda _unit, _name: None)
+    assert caught.value.because == because
+
+
+@pytest.mark.parametrize("value", ["http://cdn.test", "cdn.test", "https://a b", "https://x/?k=1"])
+def test_what_is_no_address_of_a_network_is_refused(value: str) -> None:
+    with pytest.raises(StackFileError, match="https://"):
+        stack.parse(with_network(cdn=value))
+
+
+def test_below_their_rung_there_are_none_unless_their_number_is_said() -> None:
+    bare = stack.parse(f"rung = 3\n{APP}[edge]\nmemory_mib = 64\n")
+    assert not [each for each in stack.units(bare, PLACES) if each.tier == "edge"]
+    assert stack.directory(bare, PLACES, epoch=1).edge.secret_file == ""
 
 
 def _fields(places: Places) -> dict[str, Any]:

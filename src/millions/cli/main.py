@@ -34,6 +34,7 @@ VERBS = {
     "restore": "Restore the database as it was at one moment, into a new stack.",
     "tasks": "Say how tasks fare, show one, and let those that failed run again.",
     "purge": "Let edges forget a page, what has a tag, or everything.",
+    "edge": "Say what edges gave and fetched, and what had better not go by them.",
     "logs": "Show the logs of all units, oldest first.",
     "run": "Run a command inside the stack's environment: a migration, a script.",
     "sql": "Open psql on the stack's database, or run one statement.",

@@ -279,3 +279,25 @@ async def test_a_purge_by_a_client_is_refused(site: Site) -> None:
         answer = await ask(host, port, words)
         assert answer.status in {403, 404, 405}, answer
     assert came(await site.page("/public/guarded")).endswith("; hit")
+
+
+async def test_the_report_counts_what_edges_gave_and_fetched(site: Site) -> None:
+    await up(site, "edge.1", "edge.2")
+    for _ in range(3):
+        await site.page("/slow?s=0")
+        await site.page("/public/reported")
+
+    async def told() -> dict[str, dict[str, float]]:
+        found = (await asyncio.to_thread(site.millions, "edge", "report", "--json")).json
+        assert [each["name"] for each in found["edges"]] == ["edge.1", "edge.2"]
+        return {each["path"]: each for each in found["paths"]}
+
+    async def seen() -> bool:
+        return (await told()).get("/slow", {}).get("requests") == 3
+
+    await eventually(seen, within_s=30)
+    paths = await told()
+    assert paths["/slow"]["hits"] == 0
+    assert paths["/public/"]["hits"] > 0
+    assert paths["/public/"]["bytes_out"] > paths["/public/"]["bytes_in"] > 0
+    assert "never asked for again" in site.millions("edge", "report").out

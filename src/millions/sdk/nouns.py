@@ -167,6 +167,7 @@ async def follow(directory: Directory) -> None:
     await files.follow(directory)
     await events.follow(directory)
     edge.follow(directory)
+    await tasks.open(directory)
     web = replace(former.web, trusted=directory.web.trusted)
     _state.directory = replace(
         former,

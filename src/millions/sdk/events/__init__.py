@@ -1,6 +1,6 @@
 """`events`: what happened, told to every process that wants to hear of it at that moment.
 
-The parts: `noun` publishes and subscribes, `envelope` is what travels, `link` is a broker.
+The parts: `noun` publishes and subscribes, `envelope` is what travels.
 """
 
 from millions.sdk.events.envelope import Event

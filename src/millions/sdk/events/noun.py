@@ -23,10 +23,10 @@ from millions.errors import CommitUnknownError, EventError, UnavailableError
 from millions.sdk.cache.listening import Listening
 from millions.sdk.events import envelope
 from millions.sdk.events.envelope import MISSED, Event
-from millions.sdk.events.link import Link
 from millions.sdk.events.subscription import ROOM, Subscription
 from millions.sdk.identifiers import uuid7
 from millions.sdk.log import log
+from millions.sdk.queue_link import Link
 from millions.sdk.retry import Patience
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from millions.sdk.session import Session
 
 CHANNEL = "millions_events"
+PREFIX = "events."
 NOTIFY = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload"
 BATCH_MAX = 500
 STATEMENT_LIMIT_S = 5.0
@@ -169,7 +170,7 @@ class Events:
 
     def _connect(self, place: QueuePlace) -> None:
         if place.servers:
-            self._link = Link(place, self, name=self._name)
+            self._link = Link(place, self, name=self._name, prefix=PREFIX)
             self._link.open()
 
     async def _join(self, subscription: Subscription) -> None:

@@ -5,6 +5,7 @@ It never runs a task outside of a worker, except when a task is called like the 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from millions.errors import TaskError, UnavailableError
@@ -15,7 +16,7 @@ from millions.sdk.tasks.outbox import Outbox
 from millions.sdk.tasks.registry import Registry
 from millions.sdk.tasks.schedule import Schedule
 from millions.sdk.tasks.task import Bounds, Task, name_of
-from millions.sdk.tasks.wake import PostgresWake
+from millions.sdk.tasks.wake import Hints
 from millions.sdk.tasks.worker import Options, Worker
 
 if TYPE_CHECKING:
@@ -44,12 +45,16 @@ class Tasks:
         self._db = db
         self._directory: Directory | None = None
         self._registry = Registry()
-        self._wake: Wake = wake if wake is not None else PostgresWake(db.pool)
+        self._wake: Wake = wake if wake is not None else Hints(db.pool)
         self._outbox = Outbox(db.pool, self._wake)
 
     async def open(self, directory: Directory) -> None:
-        """Be ready to enqueue. `db` is open already, and the tables are there."""
+        """Be ready to enqueue. `db` is open already, and the tables are there.
+
+        Opened again, it follows `directory`: hints are carried by the message queue that it names.
+        """
         self._directory = directory
+        await self._wake.use(directory.queue, f"{directory.stack} {os.getpid()}")
 
     async def close(self) -> None:
         """Write and announce what is under way. Workers are stopped by who started them."""

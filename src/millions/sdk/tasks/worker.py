@@ -193,7 +193,7 @@ class Worker:
             await self._lane.restore(self._runner.held())
         else:
             self._runner.forget()
-        await self._wake.listen(self._lane.raw, self)
+        await self._wake.listen(self._lane.raw, self._lane.worker)
         await self._tender.introduce()
         self._pace.look_from_the_start()
         self._connected = True

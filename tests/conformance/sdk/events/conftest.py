@@ -52,8 +52,8 @@ class Process:
         return sum(each.missed for each in self.heard)
 
     async def connected(self):
-        """Wait until it is connected to the broker, and take note of nothing before."""
-        await eventually(lambda: self.events._link is not None and self.events._link.connected)
+        """Wait until it is connected to the broker, and has said so to those who listen."""
+        await eventually(lambda: self.events._was_up and self.events._link.connected, within_s=30)
 
 
 @pytest.fixture(scope="session")

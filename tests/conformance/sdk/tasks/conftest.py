@@ -4,6 +4,8 @@
 database, with connections and declarations of their own.
 """
 
+import dataclasses
+import os
 import secrets
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -12,12 +14,14 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
+from millions.errors import MachineError
 from millions.sdk import schema
 from millions.sdk.database import Database
 from millions.sdk.tasks import SCHEMA, Tasks
 from millions.testing import directory_for, eventually
+from millions.testing.nats import EmbeddedNats
 
-FORMS = ["embedded"]
+FORMS = ["embedded", "distributed"]
 TABLES = "tasks, tasks_dead, task_keys, task_schedules, task_workers, task_results, task_counts"
 
 
@@ -58,17 +62,54 @@ def tasks_directory(millions_postgres, millions_folder):
     millions_postgres.drop_database(name)
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=FORMS)
-async def another_process(request, tasks_directory):
+@pytest.fixture(scope="session")
+def broker(millions_folder):
+    server = EmbeddedNats(millions_folder / "nats")
+    try:
+        server.start()
+    except MachineError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    yield server
+    server.stop()
+
+
+WOKEN = {
+    **dict.fromkeys(("test_tasks_enqueue", "test_tasks_worker", "test_hints"), FORMS),
+    "test_hints_broker": FORMS[1:],
+}
+"""Laws about waking hold for both forms; the others never ask who carried a hint."""
+
+
+def pytest_generate_tests(metafunc):
+    if "form" in metafunc.fixturenames:
+        forms = WOKEN.get(metafunc.module.__name__, FORMS[:1])
+        metafunc.parametrize("form", forms, indirect=True)
+
+
+@pytest.fixture
+def form(request, tasks_directory):
+    """The directory of a form: the database alone, or a message queue beside it."""
+    if request.param == "embedded":
+        return tasks_directory
+    server = request.getfixturevalue("broker")
+    return dataclasses.replace(tasks_directory, queue=server.place)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def another_process(form):
     async with AsyncExitStack() as stack:
 
         async def open_one():
             db = Database()
-            await db.open(tasks_directory)
+            await db.open(form)
             stack.push_async_callback(db.close)
             tasks = Tasks(db)
-            await tasks.open(tasks_directory)
+            await tasks.open(form)
             stack.push_async_callback(tasks.close)
+            if form.queue.servers:
+                await eventually(lambda: tasks._wake._link.connected)
             return Process(db, tasks)
 
         yield open_one

@@ -1,4 +1,4 @@
-"""The way over a message broker (NATS): one connection a process, kept for as long as it is open.
+"""The way over a message broker (NATS): a connection that is kept for as long as it is open.
 
 It carries what it is given and says when it may have lost something; it never decides what to do
 instead. A broker that is away costs nobody a wait.
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from millions.directory import QueuePlace
 
-SUBJECT = "events."
 CONNECT_LIMIT_S = 2
 RECONNECT_S = 0.25
 PING_S = 1
@@ -44,9 +43,16 @@ class Ears(Protocol):
 
 
 class Link:
-    """A connection to the broker at `place`, as process `name`."""
+    """A connection to the broker at `place`, as process `name`, for subjects below `prefix`.
 
-    def __init__(self, place: QueuePlace, ears: Ears, *, name: str) -> None:
+    Of the members of a `group` one hears each message; without a group everybody does.
+    """
+
+    def __init__(
+        self, place: QueuePlace, ears: Ears, *, name: str, prefix: str, group: str = ""
+    ) -> None:
+        self._prefix = prefix
+        self._group = group
         self._place = place
         self._ears = ears
         self._name = name
@@ -61,14 +67,14 @@ class Link:
 
     def open(self) -> None:
         """Begin to connect, in the background, for as long as it takes."""
-        self._opening = asyncio.create_task(self._open(), name="millions events link")
+        self._opening = asyncio.create_task(self._open(), name="millions queue link")
 
     async def publish(self, name: str, payload: bytes) -> bool:
         """Hand a message over. False: there is no connection, or it takes no more."""
         if not self.connected:
             return False
         try:
-            await self._client.publish(SUBJECT + name, payload)
+            await self._client.publish(self._prefix + name, payload)
         except Exception:  # noqa: BLE001  # of a library: whatever it is, it was not handed over
             return False
         return True
@@ -124,21 +130,22 @@ class Link:
             reconnected_cb=self._back,
         )
         await self._subscribe()
-        log.info("events: connected to the queue")
+        log.info("connected to the queue", subjects=self._prefix)
         self._ears.link_up()
 
     async def _subscribe(self) -> None:
         for pattern, known in tuple(self._patterns.items()):
             if known is None:
-                subject = SUBJECT + pattern
-                self._patterns[pattern] = await self._client.subscribe(subject, cb=self._heard)
+                self._patterns[pattern] = await self._client.subscribe(
+                    self._prefix + pattern, queue=self._group, cb=self._heard
+                )
         await self._client.flush(SETTLED_LIMIT_S)
 
     async def _heard(self, message: Any) -> None:
         self._ears.carried(message.data)
 
     async def _lost(self) -> None:
-        log.warning("events: lost the queue; the database carries them")
+        log.warning("lost the queue; the database carries messages", subjects=self._prefix)
         self._ears.link_down()
 
     async def _back(self) -> None:

@@ -1,8 +1,9 @@
 """How many tasks one worker process does per second, acknowledged after they ran, and at what CPU.
 
-Ours against Procrastinate on the same PostgreSQL, and Celery (acks_late), Dramatiq and Taskiq on
-Redis with `appendonly everysec`. No-op tasks; the backlog is written before the worker starts, and
-each worker measures itself from the first tenth of it to its end. Rounds of all sides alternate.
+Ours against Procrastinate on the same PostgreSQL, and Celery (acks_late), Dramatiq, Taskiq and ARQ
+on Redis (or Valkey) with `appendonly everysec`. No-op tasks; the backlog is written before the
+worker starts, and each worker measures itself from the first tenth of it to its end. Rounds of all
+sides alternate.
 
     python bench/tasks.py [--rounds 5] [--only NAME ...]
 
@@ -29,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from millions.testing import EmbeddedPostgres, directory_for, postgres
+from millions.testing import EmbeddedPostgres, directory_for, postgres, valkey
 
 HERE = Path(__file__).parent
 PEERS = HERE / "tasks_peers"
@@ -87,6 +88,7 @@ def sides(peers: Path, rounds: int) -> list[Side]:
         peer("Dramatiq (8 threads)", "redis", 9_000, "dramatiq_peer", *_dramatiq(8)),
         peer("Celery acks_late, solo", "redis", 1_500, *celery, "-P", "solo"),
         peer("Celery acks_late, 8 threads", "redis", 1_500, *celery, *_threads(8)),
+        peer("ARQ", "redis", 1_500, "arq_peer.WorkerSettings"),
         peer("Taskiq stream", "redis", 3_000, "worker", "taskiq_peer:broker", "--workers", "1"),
         peer(
             *("Procrastinate", "postgresql", 2_000, "--app=procrastinate_peer.app"),
@@ -111,9 +113,7 @@ class Redis:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        program = shutil.which("redis-server")
-        if program is None:
-            raise SystemExit("the peers need redis-server: apt-get install redis-server")
+        program = shutil.which("redis-server") or str(valkey.program())
         self.process = subprocess.Popen(
             [
                 *(program, "--bind", "127.0.0.1", "--port", str(self.port)),

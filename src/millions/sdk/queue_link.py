@@ -58,6 +58,7 @@ class Link:
         self._name = name
         self._client: Any = None
         self._opening: asyncio.Task[None] | None = None
+        self._closing = False
         self._patterns: dict[str, Any] = {}
 
     @property
@@ -95,6 +96,7 @@ class Link:
 
     async def close(self) -> None:
         """Send what was handed over and disconnect, within a bound."""
+        self._closing = True
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.cancel()
@@ -145,6 +147,8 @@ class Link:
         self._ears.carried(message.data)
 
     async def _lost(self) -> None:
+        if self._closing:
+            return
         log.warning("lost the queue; the database carries messages", subjects=self._prefix)
         self._ears.link_down()
 

@@ -60,6 +60,7 @@ async def test_a_killed_broker_must_cost_no_task_and_no_event_that_nobody_is_tol
     async with asyncio.timeout(60):
         while "connected to the queue" not in site.millions("logs", "--json").out:
             await site.enqueue("note", 1)
+    assert "Route connection created" in site.millions("logs", "--unit", "queue.1").out
     await site.enqueue("note", 20)
     await site.none_left()
 

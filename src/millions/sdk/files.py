@@ -44,6 +44,10 @@ class FileReader:
         self._held = held
         self._span = span
 
+    def part(self, span: tuple[int, int]) -> FileReader:
+        """Answer a reader of the bytes from `span[0]` up to `span[1]` of the same version."""
+        return FileReader(self._held, span)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         start, end = self._span
         while start < end:

@@ -38,14 +38,15 @@ async def serve(files: Files, scope: Any, send: Any) -> None:
     query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16)
     try:
         left_s = files.allowed(name, query.get("key", [""])[0])
-        about = await files.about(name)
+        reader = await files.get(name)
     except (SignatureError, FileRefusedError, ValueError):
         await answers.text(send, 404, MISSING)
         return
-    await _give(files, about, left_s, scope, send)
+    await _give(reader, left_s, scope, send)
 
 
-async def _give(files: Files, about: StoredFile, left_s: int, scope: Any, send: Any) -> None:
+async def _give(reader: FileReader, left_s: int, scope: Any, send: Any) -> None:
+    about = reader.about
     etag = f'"{about.etag}"'.encode()
     shared = [
         (b"etag", etag),
@@ -76,8 +77,7 @@ async def _give(files: Files, about: StoredFile, left_s: int, scope: Any, send: 
     if scope["method"] == "HEAD":
         await answers.empty(send, status, headers)
         return
-    reader = await files.get(about.name, span=(start, end))
-    await _stream(reader, status, headers, send)
+    await _stream(reader.part((start, end)), status, headers, send)
 
 
 def _described(about: StoredFile) -> answers.Headers:

@@ -1,6 +1,6 @@
 """What `s.invalidates(...)` costs a transaction: alone, and with ten writers side by side.
 
-    python bench/cache_commits.py [--rounds 9] [--operations 200]
+    python bench/cache_commits.py [--rounds 9] [--operations 200] [--servers 2]
 
 PostgreSQL lets one transaction at a time commit with a notification, so side by side they give up
 sharing a flush of the log; how much that is depends on the disk. fsync is on here.
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import tempfile
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,12 @@ import uvloop
 from rounds import Side, measure, report
 from sqlalchemy import text
 
+from millions.directory import CachePlace
 from millions.sdk import schema
 from millions.sdk.cache import SCHEMA, Cache
 from millions.sdk.database import Database
 from millions.testing import EmbeddedPostgres, directory_for, postgres
+from millions.testing.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
     from millions.directory import Directory
@@ -75,13 +78,26 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--operations", type=int, default=200)
+    parser.add_argument("--servers", type=int, default=0)
     options = parser.parse_args()
     postgres.SETTINGS |= {"fsync": "on", "full_page_writes": "on"}
     with tempfile.TemporaryDirectory(prefix="millions-bench-", dir="/tmp") as folder:
         Path(folder).chmod(0o711)
         server = EmbeddedPostgres(Path(folder) / "postgres").start()
+        caches = [
+            EmbeddedValkey(Path(folder) / f"valkey-{n}", password="of-the-bench").start()
+            for n in range(options.servers)
+        ]
         try:
             place = directory_for(server.create_database("bench"), Path(folder) / "stack")
+            if caches:
+                found = CachePlace(
+                    servers=tuple(each.place for each in caches),
+                    password_file=str(caches[0].password_file),
+                )
+                place = replace(place, cache=found)
             uvloop.run(main(place, options.rounds, options.operations))
         finally:
             server.stop()
+            for each in caches:
+                each.stop()

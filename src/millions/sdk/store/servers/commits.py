@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from millions.sdk.valkey import AwayError, RefusedError
@@ -62,56 +63,60 @@ class Commits:
         self._wire = wire
         self._others = others
         self._waiting: list[_Write] = []
-        self._task: asyncio.Task[None] | None = None
+        self._is_under_way = False
 
     async def write(self, script: Script, *arguments: Part) -> Done:
         """Run a script that writes; return once enough disks have what it wrote.
 
         Raise RefusedError, UnsentError, UnknownError or UnkeptError.
         """
-        answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Done] = loop.create_future()
         self._waiting.append(_Write(script=script, arguments=arguments, answer=answer))
-        if self._task is None:
-            self._task = asyncio.create_task(self._send_all(), name="store commits")
+        if not self._is_under_way:
+            self._is_under_way = True
+            loop.call_soon(self._send)  # with all of this turn
         return await answer
 
-    async def close(self) -> None:
-        """Give up what is under way."""
-        task = self._task
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def close(self) -> None:
+        """Give up those that wait."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.answer.cancel()
 
-    async def _send_all(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = (
-                    self._waiting[:TOGETHER_MAX],
-                    self._waiting[TOGETHER_MAX:],
-                )
-                await self._send([each for each in batch if not each.answer.done()])
-        finally:
-            self._task = None
-            for each in self._waiting:
-                each.answer.cancel()
-
-    async def _send(self, batch: list[_Write]) -> None:
+    def _send(self) -> None:
+        """Send those that wait, if there are any."""
+        batch, self._waiting = self._waiting[:TOGETHER_MAX], self._waiting[TOGETHER_MAX:]
+        batch = [each for each in batch if not each.answer.done()]
+        if not batch:
+            self._is_under_way = False
+            return
         try:
             answers = [self._wire.run(each.script, [], *each.arguments) for each in batch]
             if self._others:
                 self._wire.send("WAIT", self._others, KEPT_WITHIN_MS)
             kept = self._wire.send("WAITAOF", 1, self._others, KEPT_WITHIN_MS)
         except AwayError as error:
-            for each in batch:  # what was given to the wire in this turn has not left
+            self._wire.abort()  # what was given to the wire in this turn has not left
+            for each in batch:
                 _fail(each, UnsentError(str(error)))
-            self._wire.abort()
+            self._send()
             return
-        found = await asyncio.gather(*answers, kept, return_exceptions=True)
-        on_disks = not isinstance(found[-1], BaseException) and (
-            int(found[-1][0]) >= 1 and int(found[-1][1]) >= self._others
-        )
-        for each, answer in zip(batch, found, strict=False):
-            _settle(each, answer, on_disks=on_disks)
+        kept.add_done_callback(partial(self._settle, batch, answers))
+
+    def _settle(
+        self,
+        batch: list[_Write],
+        answers: list[asyncio.Future[Any]],
+        kept: asyncio.Future[Any],
+    ) -> None:
+        """Give each its answer; the ones to the scripts came before that on the disks."""
+        disks = (0, 0) if kept.exception() else kept.result()
+        on_disks = int(disks[0]) >= 1 and int(disks[1]) >= self._others
+        for each, answer in zip(batch, answers, strict=True):
+            found = answer.exception() or answer.result()
+            _settle(each, found, on_disks=on_disks)
+        self._send()
 
 
 def _settle(write: _Write, answer: Any, *, on_disks: bool) -> None:

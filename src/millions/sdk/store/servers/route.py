@@ -63,7 +63,7 @@ class Route:
         """End every connection."""
         lead, self.lead = self.lead, None
         if lead is not None:
-            await lead.commits.close()
+            lead.commits.close()
         await asyncio.gather(*(link.close() for pair in self._links for link in pair))
 
     def forget(self, lead: Lead) -> None:

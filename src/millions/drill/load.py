@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 Mode = Literal["keep-alive", "new", "both"]
 
 KEPT_S = 1.0
-"""A connection over which nothing was sent for so long is not used again: the other side may just
-be closing it, as it may every idle one, when this process was held up."""
+"""A connection over which nothing was sent for so long is not used again: the other side may
+close idle ones, and does so unseen while this process is held up."""
 
 PAUSE_AFTER_FAILURE_S = 0.005
 """So that a server that refuses is asked 200 times a second by each client, not a million times."""

@@ -110,7 +110,7 @@ async def test_the_load_counts_what_was_not_expected() -> None:
 
 
 async def test_a_connection_that_was_idle_for_long_is_not_used_again() -> None:
-    """The other side may just be closing it, as it may every idle one."""
+    """The other side may be closing it, as it may every idle one."""
     async with (
         serving(*[PLAIN] * 9) as place,
         Load(place, clients=1, rate_per_s=0.8 / KEPT_S) as load,

@@ -49,6 +49,10 @@ def generated() -> dict[str, str]:
         "examples/02-database.toml": example(2, database={"server": 2, "memory_mib": 1024}),
         "examples/03-balanced.toml": example(3, web={"servers": 3}),
         "examples/04-replicated.toml": example(4, database={"replicas": 2}),
+        "examples/05-cached.toml": example(5, cache={"servers": 2}),
+        "examples/06-delivered.toml": example(6, edge={"servers": 2}),
+        "examples/07-stateless.toml": example(7, store={"servers": 3}),
+        "examples/09-queued.toml": example(9, workers={"servers": 2}),
     }
 
 
@@ -116,7 +120,7 @@ def rung_table() -> str:
     rows = [
         f"| {each.number} | {each.name} | {each.adds} | "
         f"{', '.join(f'`{program.name}`' for program in each.programs) or '-'} | "
-        f"{'yes' if each.number <= rungs.HIGHEST_BUILT else 'not yet'} |"
+        f"{'yes' if each.number in rungs.BUILT else 'not yet'} |"
         for each in rungs.RUNGS
     ]
     return (

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from millions.errors import StackFileError
 from millions.tiers import tiers
 
-HIGHEST_BUILT = 4
-"""Rungs above are described here and refused by `preset`."""
+BUILT = frozenset({1, 2, 3, 4, 5, 6, 7, 9})
+"""The others are described here and refused by `preset`. Their tiers are those of the lower rungs
+until they are built, so that rung 9 needs no second data center."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +102,18 @@ def rung(number: int) -> Rung:
             because=f"the rungs are 1 to {RUNGS[-1].number}",
             try_="rung = 1",
         )
-    if number > HIGHEST_BUILT:
+    if number not in BUILT:
         raise StackFileError(
             cannot=f"climb to rung {number} ({found.name}: {found.adds})",
-            because=f"not yet: this version has rung {HIGHEST_BUILT}",
-            try_=f"rung = {HIGHEST_BUILT}",
+            because=f"not yet: this version has {built()}",
+            try_=f"rung = {max(each for each in BUILT if each < number)}",
         )
     return found
+
+
+def built() -> str:
+    """The rungs that this version has, in words."""
+    return "the rungs " + ", ".join(map(str, sorted(BUILT)))
 
 
 def preset(number: int) -> tuple[str, ...]:

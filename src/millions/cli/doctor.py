@@ -26,12 +26,12 @@ def command(*, as_json: bool) -> int:
     else:
         for rung in rungs.RUNGS:
             _print(rung, [each for each in found if each.rung == rung.number])
-    lacking = [each for each in found if each.rung <= rungs.HIGHEST_BUILT and not each.found]
+    lacking = [each for each in found if each.rung in rungs.BUILT and not each.found]
     return exits.MACHINE.status if lacking else exits.DONE.status
 
 
 def _print(rung: rungs.Rung, found: list[Finding]) -> None:
-    built = "" if rung.number <= rungs.HIGHEST_BUILT else "  (not in this version)"
+    built = "" if rung.number in rungs.BUILT else "  (not in this version)"
     click.secho(f"{rung.number:>2} {rung.name}", bold=True, nl=False)
     click.echo(f"  {rung.adds}{built}")
     for each in found:

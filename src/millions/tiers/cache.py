@@ -163,7 +163,6 @@ def _configuration(cache: Cache, address: Address) -> str:
         "maxmemory": f"{values_kib}kb",
         "maxmemory-policy": f"allkeys-{cache.eviction}",
         "maxmemory-samples": "10",
-        "maxmemory-clients": "10%",
         "maxclients": str(CLIENTS_MAX),
         "tcp-keepalive": "30",
         "lazyfree-lazy-eviction": "yes",

@@ -15,8 +15,9 @@ from millions.sdk.valkey import AwayError
 if TYPE_CHECKING:
     from millions.sdk.valkey import Wire
 
-LEASE_MS = 3000
-"""Others wait this long for a holder that died. One that lives renews it."""
+LEASE_MS = 1000
+"""Others wait this long for a holder that died, and for one that a frozen server learns of when
+nobody waits any more. One that lives renews it."""
 
 RENEW_EVERY_S = LEASE_MS / 1000 / 3
 

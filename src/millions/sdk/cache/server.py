@@ -58,11 +58,12 @@ class Server:
             for part, start in enumerate(range(0, len(names), scripts.NAMES_MAX)):
                 keys = [] if invalidation is None else [scripts.done(str(invalidation), part)]
                 some = names[start : start + scripts.NAMES_MAX]
-                sent.append(wire.run(scripts.FORGET, keys, *(each.encode() for each in some)))
+                told = wire.run(scripts.FORGET, keys, *(each.encode() for each in some))
+                sent.append(wire.vital(told))
         except AwayError:
             wire.abort()  # it may have been full: what it does not know it may not serve
             return None
-        return self._watched(wire, sent)
+        return _together(sent)
 
     def empty(self) -> Acknowledged | None:
         """Forget everything."""
@@ -70,7 +71,7 @@ class Server:
         if wire is None:
             return None
         try:
-            return self._watched(wire, [wire.send("FLUSHALL", "ASYNC")])
+            return wire.vital(wire.send("FLUSHALL", "ASYNC"))
         except AwayError:
             return None
 
@@ -80,17 +81,6 @@ class Server:
         if any(row.server for row in mine):
             return [self.empty()]
         return [self.forget(row.names, row.id) for row in mine]
-
-    def _watched(self, wire: Wire, sent: list[Acknowledged]) -> Acknowledged:
-        """One answer for all; a refusal ends the connection."""
-        answer: Acknowledged = sent[0] if len(sent) == 1 else asyncio.gather(*sent)
-
-        def answered(done: Acknowledged) -> None:
-            if done.cancelled() or done.exception() is not None:
-                wire.abort()
-
-        answer.add_done_callback(answered)
-        return answer
 
     async def _ready(self, wire: Wire) -> bool:
         self._told = wire  # first: what is committed after the ledger was read is told to it too
@@ -106,3 +96,18 @@ class Server:
         await asyncio.gather(*(each for each in asked if each is not None))
         self._keeper.caught_up(self, rows)
         return True
+
+
+def _together(sent: list[Acknowledged]) -> Acknowledged:
+    """One answer for all."""
+    if len(sent) == 1:
+        return sent[0]
+    answer: Acknowledged = asyncio.gather(*sent)
+    answer.add_done_callback(_seen)  # nobody may be waiting for it
+    return answer
+
+
+def _seen(done: Acknowledged) -> None:
+    """Look at the error: the connection has ended with it."""
+    if not done.cancelled():
+        done.exception()

@@ -69,6 +69,7 @@ class Wire(asyncio.Protocol):
         "_sent",
         "_transport",
         "_unread_bytes",
+        "_vital",
         "_watch",
     )
 
@@ -81,6 +82,7 @@ class Wire(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._pending: deque[asyncio.Future[Any]] = deque()
         self._sent = self._answered = self._unread_bytes = 0
+        self._vital: set[asyncio.Future[Any]] = set()
         self._watch: asyncio.TimerHandle | None = None
 
     def send(self, *parts: Part) -> asyncio.Future[Any]:
@@ -102,6 +104,11 @@ class Wire(asyncio.Protocol):
     def run(self, script: Script, keys: list[bytes], *arguments: Part) -> asyncio.Future[Any]:
         """Run a script that this connection was told of."""
         return self.send("EVALSHA", script.digest, len(keys), *keys, *arguments)
+
+    def vital(self, answer: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        """Give the connection up, with all answers that come later, if this one is a refusal."""
+        self._vital.add(answer)
+        return answer
 
     def abort(self) -> None:
         """End it now: whoever waits gets AwayError."""
@@ -128,12 +135,23 @@ class Wire(asyncio.Protocol):
                 if answer.__class__ is hiredis.PushNotification:
                     continue  # nothing that was asked for
                 self._answered += 1
-                _give(pending.popleft(), answer)
+                waiting = pending.popleft()
+                _give(waiting, answer)
+                if self._vital and self._refused(waiting, answer):
+                    self.abort()
+                    return
         except (hiredis.ProtocolError, IndexError):
             self.abort()  # not a Valkey server, or one too many answers: nothing fits any more
             return
         if self._unread_bytes > ANSWER_BYTES_MAX:
             self.abort()
+
+    def _refused(self, waiting: asyncio.Future[Any], answer: Any) -> bool:
+        """Whether this was a refusal that nothing later may be answered after."""
+        if waiting not in self._vital:
+            return False
+        self._vital.discard(waiting)
+        return isinstance(answer, hiredis.ReplyError)
 
     def _write(self) -> None:
         if self._transport is None:
@@ -162,6 +180,7 @@ class Wire(asyncio.Protocol):
             return
         self._transport = None
         self._outgoing.clear()
+        self._vital.clear()
         if self._watch is not None:
             self._watch.cancel()
         while self._pending:

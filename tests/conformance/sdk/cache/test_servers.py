@@ -219,6 +219,20 @@ async def test_a_server_that_was_frozen_serves_nothing_that_was_invalidated_mean
     await settled(here)
 
 
+async def test_a_server_that_refuses_to_forget_is_read_no_more(process, put, servers):
+    here = await process()
+    await set_to(here, put, "a", 1)
+    await here.thing("a")
+    for value in range(2, 12):
+        for each in servers:
+            each.ask("SCRIPT", "FLUSH")
+        await set_to(here, put, "a", value)
+        assert await here.thing("a") == value
+        await eventually(lambda: used(here) == 2, within_s=10)
+        assert await here.thing("a") == value
+    await settled(here)
+
+
 async def test_a_server_that_lacks_more_than_the_ledger_reads_is_emptied(
     process, put, servers, monkeypatch
 ):

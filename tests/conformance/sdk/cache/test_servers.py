@@ -138,6 +138,31 @@ async def test_a_fill_that_began_before_a_commit_elsewhere_is_not_stored(process
     assert await here.thing("a") == 2
 
 
+async def test_a_server_refuses_what_was_read_before_a_commit_that_the_reader_has_not_heard_of(
+    process, put, monkeypatch
+):
+    here, there = await process(), await process()
+    await set_to(there, put, "a", 1)
+    monkeypatch.setattr(here.cache._coherence, "hear", lambda _payload: None)
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        value = await here.database.pool().fetchval("SELECT value FROM things WHERE name = 'a'")
+        read.set()
+        await go_on.wait()
+        return value
+
+    asking = asyncio.create_task(here.cache.load("thing:a", slow, tags=["things"]))
+    await read.wait()
+    await set_to(there, put, "a", 2)
+    await settled(there)
+    go_on.set()
+    assert await asking == 1
+    found = await here.cache._loading.remote.find("thing:a", ("things",))
+    assert found is None
+    assert await there.thing("a") == 2
+
+
 async def test_a_tag_is_forgotten_on_every_server(process, put):
     here, there = await process(), await process()
     for n in range(10):

@@ -25,9 +25,9 @@ TTL_MAX_S = 31_536_000
 TAGS_BYTES_MAX = 12_000
 """Edges take headers of 16 KiB."""
 
-AGAIN_S = 2.0
-"""After so long a purge is sent once more: an answer that was rendered before the commit may have
-arrived at an edge after the purge."""
+AGAIN_S = (2.0, 60.0)
+"""So long after a purge it is sent once more, and then again: an answer that was rendered before
+the commit, or from a replica that was behind it, may have arrived at an edge after the purge."""
 
 NAMES_MAX = 5_000
 """A transaction that invalidates more purges everything."""
@@ -152,7 +152,7 @@ class Edge:
         if keys:
             purging.checked(await purging.purge(self._place, keys))
 
-    async def _sent(self, keys: list[str], last: bool = False) -> None:  # noqa: FBT001, FBT002  # a task's row
+    async def _sent(self, keys: list[str], turn: int = 0) -> None:
         await self._purge(keys)
-        if not last:
-            await self._send.enqueue(keys, True, delay_s=AGAIN_S)  # noqa: FBT003  # as above
+        if turn < len(AGAIN_S):
+            await self._send.enqueue(keys, turn + 1, delay_s=AGAIN_S[turn])

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -217,6 +219,31 @@ async def test_a_commit_takes_back_what_it_made_old(site: Site) -> None:
             return (await site.page("/counted/apples")).body == str(number + 1).encode()
 
         await eventually(fresh, within_s=20)
+
+
+@pytest.fixture
+def mark() -> Iterator[Path]:
+    """A file that the application may make."""
+    folder = Path(tempfile.mkdtemp(prefix="millions-mark-"))
+    folder.chmod(0o777)
+    yield folder / "read"
+    shutil.rmtree(folder)
+
+
+async def test_an_answer_rendered_before_the_commit_and_kept_after_it_is_taken_back_too(
+    site: Site, mark: Path
+) -> None:
+    await up(site, "edge.1", "edge.2")
+    path = f"/counted/cherries?mark={mark}"
+    slow = asyncio.create_task(site.page(path))
+    await eventually(mark.exists, within_s=20)
+    await order(site, "cherries")
+    assert (await slow).body == b"0"
+
+    async def fresh() -> bool:
+        return (await site.page(path)).body == b"1"
+
+    await eventually(fresh, within_s=30)
 
 
 async def test_an_edge_that_was_away_forgets_when_it_is_back(site: Site) -> None:

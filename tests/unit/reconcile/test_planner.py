@@ -296,3 +296,19 @@ def test_a_server_that_is_replaced_leaves_the_pool_first() -> None:
     told = balanced("two")
     after = (*found[:2], seen(balancer, process(told)))
     assert planned(new, other, balancer, of=after) == f"stop one #1: {new.revision} is wanted"
+
+
+def test_the_only_server_of_a_backend_stays_whatever_servers_others_have() -> None:
+    old, other = unit("one", address=ANYWHERE), unit("two", address=ANYWHERE)
+    new = replace(old, command=("run", "2"))
+    whole = balanced("one", "two")
+    assert whole.pool is not None
+    first, second = whole.pool.servers
+    servers = (first, replace(second, backend="elsewhere"))
+    balancer = replace(whole, pool=replace(whole.pool, servers=servers))
+    found = (
+        seen(old, process(old)),
+        seen(other, process(other)),
+        seen(balancer, process(balancer)),
+    )
+    assert planned(new, other, balancer, of=found) == f"stop one #1: {new.revision} is wanted"

@@ -138,9 +138,10 @@ class Edge:
     async def prepare(self, session: Session, names: frozenset[str]) -> None:
         """Write the purge as a task of the transaction."""
         if self._place.servers or self._place.hook:
-            keys = [purging.tag_key(each) for each in sorted(names)]
+            keys = purging.known_keys(sorted(names))
             wanted = keys if len(keys) <= NAMES_MAX else [purging.ALL]
-            await self._send.enqueue(wanted, session=session)
+            if wanted:
+                await self._send.enqueue(wanted, session=session)
 
     def committed(self, names: frozenset[str]) -> None:
         """The task is written: nothing is left to do."""

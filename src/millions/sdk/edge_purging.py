@@ -58,6 +58,12 @@ def tag_key(tag: str) -> str:
     return key
 
 
+def known_keys(names: Iterable[str]) -> list[str]:
+    """Answer the keys of those names that a tag can be: no answer has the others."""
+    keys = (quote(each, safe=TAG_SAFE) for each in names)
+    return [each for each in keys if 0 < len(each) <= TAG_BYTES_MAX]
+
+
 def path_key(url: str) -> str:
     """Answer what edges call the path of a URL; its host and its query do not count."""
     path = urlsplit(url).path if "://" in url else url.partition("?")[0].partition("#")[0]

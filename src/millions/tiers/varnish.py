@@ -34,6 +34,13 @@ ALIASES = (
 """Paths that are another spelling of a path. They are passed on and never kept: a purge of the path
 would not find them."""
 
+UNKEYED = (
+    *("X-Original-URL", "X-Rewrite-URL", "X-Host", "X-Method-Override"),
+    *("X-HTTP-Method", "X-HTTP-Method-Override"),
+)
+"""Headers by which some frameworks take a request for another one than its path says. What came of
+that would be given to all who ask for the path (James Kettle, "Practical Web Cache Poisoning")."""
+
 ENCODING = r"(?i)(^|,)\s*{name}\s*(;\s*q=(1|0\.\d*[1-9]\d*)[\d.]*\s*)?(,|$)"
 
 
@@ -67,6 +74,7 @@ def configuration(rules: Rules) -> str:
         "BROTLI": ENCODING.replace("{name}", "br"),
         "GZIP": ENCODING.replace("{name}", "gzip"),
         "ALIAS": " || ".join(f'req.url ~ "{each}"' for each in ALIASES),
+        "UNKEYED": " ".join(f"unset req.http.{each};" for each in UNKEYED),
         "VERSIONED": _versioned(rules.versioned),
     }
     return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], TEXT)
@@ -102,6 +110,7 @@ sub vcl_recv {
     if (req.method != "GET" && req.method != "HEAD") { return (pass); }
     if (req.http.Cookie || req.http.Authorization) { return (pass); }
     if (@ALIAS@) { return (pass); }
+    @UNKEYED@
     set req.http.Host = std.tolower(req.http.Host);
     @VERSIONED@
     set req.url = std.querysort(req.url);

@@ -170,6 +170,24 @@ async def test_a_part_of_a_kept_answer_is_given(edge: Varnish, origin: Origin) -
     assert origin.count(path) == 1
 
 
+async def test_a_header_that_names_another_path_does_not_reach_the_application(
+    edge: Varnish, origin: Origin
+) -> None:
+    path = origin.told("/poison", cache_control=PUBLIC)
+    await edge.get(path, x_original_url="/other", x_http_method_override="POST", x_host="evil")
+    assert {each for each in origin.asked[-1].headers if each.startswith("x-")} == {
+        *("x-forwarded-proto", "x-forwarded-for", "x-varnish"),
+        *("x-millions-edge", "x-millions-state"),  # the balancer removes them
+    }
+
+
+async def test_an_edge_that_is_full_forgets_and_answers(edge: Varnish, origin: Origin) -> None:
+    paths = [origin.told(f"/full/{n}", cache_control=PUBLIC, size="1000000") for n in range(80)]
+    assert {(await edge.get(path)).status for path in paths} == {200}
+    assert not (await edge.get(paths[0])).kept
+    assert (await edge.get(paths[-1])).kept
+
+
 async def test_clients_see_no_word_that_was_for_edges(edge: Varnish, origin: Origin) -> None:
     path = origin.told(
         "/words",

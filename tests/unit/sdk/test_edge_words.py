@@ -82,6 +82,10 @@ def test_a_tag_that_cannot_be_one_is_refused(edge: Edge, tag: str) -> None:
         edge.headers(ttl_s=1, tags=[tag])
 
 
+def test_a_name_that_no_tag_can_be_is_not_purged() -> None:
+    assert purging.known_keys(["a b", "x" * 300, ""]) == ["a%20b"]
+
+
 def test_more_tags_than_a_header_holds_are_refused(edge: Edge) -> None:
     with pytest.raises(SdkError, match="let edges keep"):
         edge.headers(ttl_s=1, tags=[f"photo:{number:09}" for number in range(2000)])

@@ -135,7 +135,8 @@ async def gaps(store: Store, servers: EmbeddedStore, runs: int) -> None:
 
 
 async def main(arguments: argparse.Namespace, folder: Path) -> None:
-    server = EmbeddedPostgres(folder / "postgres")
+    flushing = {"fsync": "on", "full_page_writes": "on"}
+    server = EmbeddedPostgres(folder / "postgres", settings=flushing)
     servers = EmbeddedStore(folder / "store", memory_mib=256)
     try:
         await asyncio.to_thread(server.start)

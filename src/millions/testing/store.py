@@ -123,9 +123,12 @@ class EmbeddedStore:
         return next((n for n in self.numbers if self._health(n) == (True, True)), 0)
 
     def wait_ready(self) -> None:
-        """Wait until every server is good."""
+        """Wait until every server is good; one that has ended is started again, as in a stack."""
         ends_at_s = time.monotonic() + READY_WITHIN_S
         while not all(self._health(n)[0] for n in self.numbers):
+            for number, process in list(self.processes.items()):
+                if process.poll() is not None:
+                    self.begin(number)
             if time.monotonic() > ends_at_s:
                 raise TimeoutError(f"the servers in {self.folder} are not ready")
             time.sleep(LOOK_S)

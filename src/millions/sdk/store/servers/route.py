@@ -25,6 +25,9 @@ WRITE_WITHIN_S = 0.8
 """More than the leader itself waits for the disks of the others."""
 
 
+SEEK_WITHIN_S = 0.25
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lead:
     """One server for as long as it leads: `lease` is what it must hold."""
@@ -41,7 +44,6 @@ class Route:
     def __init__(self, place: StorePlace) -> None:
         self.place = place
         self.lead: Lead | None = None
-        self.changes = 0
         self._others = len(place.servers) // 2
         greeting = Greeting(password_file=place.password_file, scripts=scripts.ALL)
         self._links = [
@@ -81,11 +83,22 @@ class Route:
             return self.lead
 
     async def seek(self) -> Lead | None:
-        """Ask every server once whether it leads."""
-        asked = [self._asked(*pair) for pair in self._links]
-        found = [each for each in await asyncio.gather(*asked) if each is not None]
-        self.changes += bool(found)
-        return max(found, key=lambda lead: lead.term, default=None)
+        """Ask every server once whether it leads; who is frozen is not waited for long.
+
+        There is never more than one whose lease is not over.
+        """
+        asked = [asyncio.create_task(self._asked(*pair)) for pair in self._links]
+        try:
+            for each in asyncio.as_completed(asked, timeout=SEEK_WITHIN_S):
+                found = await each
+                if found is not None:
+                    return found
+        except TimeoutError:
+            return None
+        finally:
+            for task in asked:
+                task.cancel()
+        return None
 
     async def _asked(self, reading: Link, writing: Link) -> Lead | None:
         reads, writes = reading.wire, writing.wire

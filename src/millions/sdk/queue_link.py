@@ -59,6 +59,7 @@ class Link:
         self._client: Any = None
         self._opening: asyncio.Task[None] | None = None
         self._closing = False
+        self._subscribing = asyncio.Lock()
         self._patterns: dict[str, Any] = {}
 
     @property
@@ -83,11 +84,12 @@ class Link:
     async def want(self, patterns: Iterable[str]) -> None:
         """Hear messages of these patterns, and of no others; return when the broker knows it."""
         wanted = set(patterns)
-        for gone in self._patterns.keys() - wanted:
-            subscription = self._patterns.pop(gone)
-            if subscription is not None:
-                with contextlib.suppress(Exception):
-                    await subscription.unsubscribe()
+        async with self._subscribing:
+            for gone in self._patterns.keys() - wanted:
+                subscription = self._patterns.pop(gone)
+                if subscription is not None:
+                    with contextlib.suppress(Exception):
+                        await subscription.unsubscribe()
         for new in wanted - self._patterns.keys():
             self._patterns[new] = None
         if self.connected:
@@ -110,10 +112,14 @@ class Link:
                     await client.close()
 
     async def _open(self) -> None:
-        import nats  # noqa: PLC0415  # only where the stack has a broker
-        from nats.aio.client import Client  # noqa: PLC0415
+        try:
+            await self._connect()
+        except Exception as error:  # noqa: BLE001  # the database carries messages all the same
+            log.error("cannot use the queue; the database carries messages", because=str(error))
 
-        del nats
+    async def _connect(self) -> None:
+        from nats.aio.client import Client  # noqa: PLC0415  # only where the stack has a broker
+
         client = self._client = Client()
         password = await asyncio.to_thread(_read, self._place.password_file)
         await client.connect(
@@ -136,12 +142,13 @@ class Link:
         self._ears.link_up()
 
     async def _subscribe(self) -> None:
-        for pattern, known in tuple(self._patterns.items()):
-            if known is None:
-                self._patterns[pattern] = await self._client.subscribe(
-                    self._prefix + pattern, queue=self._group, cb=self._heard
-                )
-        await self._client.flush(SETTLED_LIMIT_S)
+        async with self._subscribing:
+            for pattern, known in tuple(self._patterns.items()):
+                if known is None:
+                    self._patterns[pattern] = await self._client.subscribe(
+                        self._prefix + pattern, queue=self._group, cb=self._heard
+                    )
+            await self._client.flush(SETTLED_LIMIT_S)
 
     async def _heard(self, message: Any) -> None:
         self._ears.carried(message.data)

@@ -1,6 +1,6 @@
 """How many tasks one worker process does per second, acknowledged after they ran, and at what CPU.
 
-Ours against Procrastinate on the same PostgreSQL, and Celery (acks_late), Dramatiq, Taskiq and ARQ
+Ours against Procrastinate on the same PostgreSQL, and Celery (acks_late), Dramatiq and Taskiq
 on Redis (or Valkey) with `appendonly everysec`. No-op tasks; the backlog is written before the
 worker starts, and each worker measures itself from the first tenth of it to its end. Rounds of all
 sides alternate.
@@ -88,7 +88,6 @@ def sides(peers: Path, rounds: int) -> list[Side]:
         peer("Dramatiq (8 threads)", "redis", 9_000, "dramatiq_peer", *_dramatiq(8)),
         peer("Celery acks_late, solo", "redis", 1_500, *celery, "-P", "solo"),
         peer("Celery acks_late, 8 threads", "redis", 1_500, *celery, *_threads(8)),
-        peer("ARQ", "redis", 1_500, "arq_peer.WorkerSettings"),
         peer("Taskiq stream", "redis", 3_000, "worker", "taskiq_peer:broker", "--workers", "1"),
         peer(
             *("Procrastinate", "postgresql", 2_000, "--app=procrastinate_peer.app"),

@@ -62,7 +62,7 @@ def _run(connection: socket.socket, asked: Line) -> Line:
     now = datetime.now(UTC)
     claim = Claim(number, 0, attempt, "", name, "", key, request_id, now, now, None)
 
-    def report(fraction: float, words: str) -> None:
+    def report(_task: int, fraction: float, words: str) -> None:
         _say(connection, {"progress": fraction, "words": words})
 
     try:

@@ -5,7 +5,6 @@ The counts are statistics: what a killed worker had counted in its last seconds 
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,25 +32,38 @@ SWEEP = """
 
 
 class Counts:
-    """What was counted since it was last written."""
+    """What was counted since it was last written: how many, and their seconds together."""
 
     def __init__(self) -> None:
-        self._tasks: Counter[tuple[str, str]] = Counter()
-        self._seconds: dict[tuple[str, str], float] = {}
+        self._counted: dict[tuple[str, str], list[float]] = {}
+        self._done: dict[str, list[float]] = {}
 
-    def note(self, name: str, kind: str, seconds: float) -> None:
-        """Count one attempt of task `name`: `kind` is DONE, or what it failed of."""
-        what = (name, kind[:KIND_MAX])
-        self._tasks[what] += 1
-        self._seconds[what] = self._seconds.get(what, 0.0) + seconds
+    def done(self, name: str, seconds: float) -> None:
+        """Count one task that ran well; called for each, so it does as little as it can."""
+        known = self._done.get(name)
+        if known is None:
+            self._done[name] = [1, seconds]
+        else:
+            known[0] += 1
+            known[1] += seconds
+
+    def failed(self, name: str, kind: str, seconds: float) -> None:
+        """Count one attempt that failed, and of what."""
+        known = self._counted.setdefault((name, kind[:KIND_MAX]), [0, 0.0])
+        known[0] += 1
+        known[1] += seconds
 
     async def write(self, lane: Lane) -> None:
         """Write them, in one order for all workers, so that none waits for another in a ring."""
-        if not self._tasks:
+        counted = self._counted | {(name, DONE): known for name, known in self._done.items()}
+        if not counted:
             return
-        rows = sorted(self._tasks.items())
-        seconds = [self._seconds[what] for what, _ in rows]
-        self._tasks.clear()
-        self._seconds.clear()
-        columns = ([name for (name, _), _ in rows], [kind for (_, kind), _ in rows])
-        await lane.raw.execute(COUNT, *columns, [count for _, count in rows], seconds)
+        self._counted, self._done = {}, {}
+        rows = sorted(counted.items())
+        await lane.raw.execute(
+            COUNT,
+            [name for (name, _), _ in rows],
+            [kind for (_, kind), _ in rows],
+            [int(tasks) for _, (tasks, _) in rows],
+            [seconds for _, (_, seconds) in rows],
+        )

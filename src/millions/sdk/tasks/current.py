@@ -24,6 +24,7 @@ PROGRESS_EVERY_S = 0.25
 """Progress that is told more often is left out: whoever looks does so once a second."""
 
 WORDS_MAX = 200
+LONG_AGO_S = float("-inf")
 
 _current: ContextVar[Current] = ContextVar("millions_task")
 
@@ -39,13 +40,13 @@ class Current:
         *,
         worker: int,
         shard: str | None,
-        report: Callable[[float, str], None] | None = None,
+        report: Callable[[int, float, str], None] | None = None,
     ) -> None:
         self._claim = claim
         self._worker = worker
         self._shard = shard
         self._report = report
-        self._told_at_s = float("-inf")
+        self._told_at_s = LONG_AGO_S
         self.completed = False
         """True once `complete_in` has committed."""
 
@@ -87,7 +88,8 @@ class Current:
         now_s = time.monotonic()
         if self._report is not None and now_s - self._told_at_s >= PROGRESS_EVERY_S:
             self._told_at_s = now_s
-            self._report(min(max(float(fraction), 0.0), 1.0), words[:WORDS_MAX])
+            within = min(max(float(fraction), 0.0), 1.0)
+            self._report(self._claim.id, within, words[:WORDS_MAX])
 
     async def complete_in(self, session: Session) -> None:
         """Acknowledge this task within `session`'s transaction: its effect and this are one.

@@ -17,7 +17,7 @@ from millions.sdk.log import log
 from millions.sdk.tasks import backoff, codec, current
 from millions.sdk.tasks.attempt import Run, enter, kind_of, named, over_time, words_of
 from millions.sdk.tasks.claim import Burial, Outcomes, Settlement
-from millions.sdk.tasks.counting import DONE, Counts
+from millions.sdk.tasks.counting import Counts
 from millions.sdk.tasks.outcome import Kept
 from millions.sdk.tasks.processes import Processes
 from millions.sdk.tasks.threads import Threads
@@ -63,12 +63,14 @@ class Runner:
         self._changed = changed
         self._threads = Threads(concurrency)
         self._processes = Processes(processes)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._worker = 0
         self._shard: str | None = None
 
     def hold(self, claims: Iterable[Claim], *, worker: int, shard: str | None) -> None:
         """Take over `claims`, in their order, and run as many as there is room for."""
+        self._loop = asyncio.get_running_loop()
         self._worker, self._shard = worker, shard
         self.ready.extend(claims)
         self._fill()
@@ -137,16 +139,13 @@ class Runner:
         if not task.accepts(arguments, keywords):
             self._unknown(claim, task.misfit(arguments, keywords))
             return
-        loop = asyncio.get_running_loop()
-
-        def report(fraction: float, words: str) -> None:
-            loop.call_soon_threadsafe(self._progressed, run, fraction, words)
-
-        attempt = current.Current(claim, worker=self._worker, shard=self._shard, report=report)
+        attempt = current.Current(
+            claim, worker=self._worker, shard=self._shard, report=self._reported
+        )
         began_s = self.last_start_s
         run = Run(claim, task, attempt, began_s, began_s + task.bounds.time_limit_s)
         self.running[claim.id] = run
-        run.asyncio_task = loop.create_task(
+        run.asyncio_task = asyncio.get_running_loop().create_task(
             self._run(run, arguments, keywords), name=claim.name, context=contextvars.Context()
         )
 
@@ -160,7 +159,8 @@ class Runner:
                 result = codec.decode(text)[0][0] if run.task.bounds.keep_s else None
             else:
                 result = await self._in_thread(run, arguments, keywords)
-            self._keep(run, result)
+            if run.task.bounds.keep_s:
+                self._keep(run, result)
         except asyncio.CancelledError as error:
             self._cancelled(run, error)
         except KeyboardInterrupt:
@@ -184,34 +184,37 @@ class Runner:
 
     def _keep(self, run: Run, result: Any) -> None:
         """Have the result written, where it is kept. Raise TaskError for one that cannot be."""
-        keep_s = run.task.bounds.keep_s
-        if keep_s and not run.settled:
+        if not run.settled:
             text = codec.encode([result], {})
+            keep_s = run.task.bounds.keep_s
             kept = Kept(id=run.claim.id, keep_s=keep_s, progress=1.0, result=text)
             self.outcomes.kept[run.claim.id] = kept
 
-    def _progressed(self, run: Run, fraction: float, words: str) -> None:
-        keep_s = run.task.bounds.keep_s
-        if keep_s and not run.settled:
-            kept = Kept(id=run.claim.id, keep_s=keep_s, progress=fraction, words=words)
-            self.outcomes.kept[run.claim.id] = kept
+    def _reported(self, task_id: int, fraction: float, words: str) -> None:
+        """Hear of progress, from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._progressed, task_id, fraction, words)
+
+    def _progressed(self, task_id: int, fraction: float, words: str) -> None:
+        run = self.running.get(task_id)
+        if run is not None and run.task.bounds.keep_s:
+            keep_s = run.task.bounds.keep_s
+            kept = Kept(id=task_id, keep_s=keep_s, progress=fraction, words=words)
+            self.outcomes.kept[task_id] = kept
             self._changed()
 
     def _done(self, run: Run) -> None:
         if not run.settled:
-            self._count(run, DONE)
+            self.counts.done(run.claim.name, time.monotonic() - run.began_s)
             if not run.attempt.completed:
                 self.outcomes.done.append(run.claim.id)
-
-    def _count(self, run: Run, kind: str) -> None:
-        self.counts.note(run.claim.name, kind, time.monotonic() - run.began_s)
 
     def _failed(self, run: Run, error: BaseException) -> None:
         claim = run.claim
         if run.settled:
             return
         words = words_of(error)
-        self._count(run, kind_of(error))
+        self.counts.failed(claim.name, kind_of(error), time.monotonic() - run.began_s)
         final = claim.attempt > run.task.bounds.retries
         if final:
             self.outcomes.buried.append(Burial(id=claim.id, error=words))
@@ -256,7 +259,7 @@ class Runner:
 
     def _bury(self, claim: Claim, why: str) -> None:
         self.outcomes.buried.append(Burial(id=claim.id, error=why))
-        self.counts.note(claim.name, "does not fit this release", 0.0)
+        self.counts.failed(claim.name, "does not fit this release", 0.0)
         self._changed()
         log.error("task is a dead letter", error=why, **named(claim))
 

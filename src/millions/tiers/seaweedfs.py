@@ -6,8 +6,8 @@ themselves are (the `fsync` rule, `programs/file_index.py`), and the index is ma
 after the machine has started again (`weed fix`).
 
 Everybody shows a certificate of the stack's authority to everybody (gRPC) and signs each request
-for a file (a token); clients sign theirs (S3). What cannot be signed, HTTP of the master and of the
-filers, is off.
+for a file (a token); clients sign theirs (S3). HTTP of the master, which gives tokens to anybody,
+is off; that of the filers, which wants one, is on for the master's scripts.
 
 Source: SeaweedFS 4.48, `weed scaffold`; what was measured of it (docs/decisions/0015-files.md).
 """
@@ -271,14 +271,16 @@ def _made_once(cluster: Cluster) -> Preparation:
 def _filer(cluster: Cluster, number: int) -> tuple[str, ...]:
     """Each is a group of its own: in a group one waits for another, also for one that hangs.
 
-    They share no more than the tables, which is enough: an entry is written in one statement.
+    They share no more than the tables, which is enough: an entry is written in one statement. The
+    first one's group has no name: the master's scripts ask only there.
     """
     host = cluster.hosts[number - 1]
+    group = () if number == 1 else (f"-filerGroup=g{number}",)
     return (
-        *(cluster.program, "-logtostderr", "filer", f"-filerGroup=g{number}"),
+        *(cluster.program, "-logtostderr", "filer", *group),
         *(f"-ip={host}", f"-ip.bind={host}", f"-port={FILER_PORT}"),
         *(f"-master={cluster.master}", f"-defaultReplicaPlacement={cluster.replication}"),
-        *("-disableHttp", "-disableDirListing", "-exposeDirectoryData=false"),
+        *("-disableDirListing", "-exposeDirectoryData=false"),
         f"-localSocket={{run}}/{gateway_name(number)}.sock",
     )
 

@@ -110,7 +110,7 @@ async def test_none_of_them_answers_who_shows_nothing(stack: Stored) -> None:
     gateway = hosts["files-gateway.1"]
     assert status_of(f"{gateway}:{seaweedfs.S3_PORT}", "/files/data/folder/0") == 403
     assert status_of(f"{gateway}:{seaweedfs.S3_PORT}", "/files/data/x", method="PUT") == 403
-    assert status_of(f"{gateway}:{seaweedfs.FILER_PORT}", "/buckets/files/") == 404
+    assert status_of(f"{gateway}:{seaweedfs.FILER_PORT}", "/buckets/files/") == 401
     master = f"{hosts['files-master.1']}:{seaweedfs.MASTER_PORT}"
     assert status_of(master, "/dir/assign") == 404
     volume = f"{hosts['files-volume.1']}:{seaweedfs.VOLUME_PORT}"

@@ -82,6 +82,15 @@ def test_each_file_is_on_two_servers_where_there_are_two() -> None:
         assert f"-defaultReplicaPlacement={digits}" in found["files-gateway.1"].command
 
 
+def test_no_gateway_is_in_a_group_with_another_which_it_would_wait_for() -> None:
+    found = units(ON_TWO)
+    groups = [
+        [each for each in found[name].command if each.startswith("-filerGroup")]
+        for name in ("files-gateway.1", "files-gateway.2")
+    ]
+    assert groups == [[], ["-filerGroup=g2"]]
+
+
 def test_only_the_servers_change_in_the_directory_so_that_no_web_process_starts_again() -> None:
     both = [stack.units(stack.parse(APP + text), PLACES) for text in ("", ON_TWO)]
     one, other = ({unit.name: unit.revision for unit in each} for each in both)

@@ -89,9 +89,7 @@ class Home:
         if self._asking is not None:
             await self.close()
             self._changed.clear()
-        from millions.sdk.store.servers.asking import Asking  # noqa: PLC0415  # needs hiredis
-
-        self._asking = Asking(place)
+        self._asking = _asking(place)
         self._asking.open()
         self._changing = asyncio.create_task(self._change(self._asking), name="store change")
 
@@ -120,7 +118,7 @@ class Home:
 
     async def _change(self, asking: Asking) -> None:
         """Use the servers as soon as one leads and the tables are put aside."""
-        from millions.sdk.store.servers.form import form  # noqa: PLC0415  # as above
+        from millions.sdk.store.servers.form import form  # noqa: PLC0415  # needs hiredis
 
         moving = Moving(self._database, asking)
         while True:
@@ -137,3 +135,16 @@ class Home:
         moving.start()
         self._changed.set()
         await self.sweeping.stop()
+
+
+def _asking(place: StorePlace) -> Asking:
+    """What asks the servers of `place`. Raise UnavailableError when its library is missing."""
+    try:
+        from millions.sdk.store.servers.asking import Asking  # noqa: PLC0415  # needs hiredis
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            cannot="use the servers of the store",
+            because=str(error),
+            try_="pip install 'millions[cached]', and name it in your requirements",
+        ) from error
+    return Asking(place)

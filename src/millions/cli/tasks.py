@@ -14,6 +14,7 @@ from rich.table import Table
 
 from millions.cli.opened import running_state
 from millions.cli.running import required
+from millions.directory import QueuePlace
 from millions.errors import NotRunningError, TaskError
 
 if TYPE_CHECKING:
@@ -131,12 +132,14 @@ def _asked(ctx: click.Context, ask: Callable[[Operator], Awaitable[T]]) -> T:
     from millions.sdk.tasks.noun import Tasks  # noqa: PLC0415
     from millions.sdk.tasks.operating import Operator  # noqa: PLC0415
 
+    place = dataclasses.replace(directory, queue=QueuePlace())  # for one hint the database will do
+
     async def run() -> T:
         db = Database()
         tasks = Tasks(db)
-        await db.open(directory)
+        await db.open(place)
         try:
-            await tasks.open(directory)
+            await tasks.open(place)
             return await ask(Operator(tasks, db.pool))
         finally:
             await tasks.close()

@@ -64,7 +64,8 @@ class Rule:
     `target` is the work that one copy is meant to have: requests under way, or the age in seconds
     of the oldest task. `first` counts the copies where none runs yet. Fewer are wanted when fewer
     would have been enough for `idle_s`. Another `release` may answer more, or less: what was
-    learned of the one before is forgotten.
+    learned of the one before is forgotten. `asks` is the page at the private address of each copy
+    that says what there is to do; empty where the balancer before them knows.
     """
 
     group: str
@@ -74,6 +75,7 @@ class Rule:
     target: float
     idle_s: float
     release: str = ""
+    asks: str = ""
 
     def within(self, count: int) -> int:
         """The number nearest to `count` that the rule allows."""

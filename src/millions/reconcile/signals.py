@@ -133,3 +133,60 @@ def of_tasks(rule: Rule, seen: TasksSeen) -> Reading:
         words=f"{seen.waiting} tasks wait, the oldest for {seen.oldest_s:.1f} s, "
         f"{rule.target:g} s are meant; {seen.running} run on {seen.workers} workers",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSeen:
+    """What one worker says: it holds so many tasks of `slots` at once, and `done` attempts ended.
+
+    `waiting` tasks of its queues are held by nobody, of which one waits for `oldest_s`.
+    """
+
+    name: str
+    slots: int
+    held: int
+    done: int
+    waiting: int
+    oldest_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What is remembered of workers: how much each had done, and all that was added and done."""
+
+    at_s: float = 0.0
+    workers: tuple[tuple[str, int], ...] = ()
+    added: int = 0
+    done: int = 0
+
+
+def of_workers(
+    rule: Rule, tally: Tally, at_s: float, workers: tuple[WorkerSeen, ...]
+) -> tuple[Tally, Reading]:
+    """Read what workers of the same queues say, at least one of them.
+
+    Nobody counts what is enqueued: it is what was done since, and what is there more than before.
+    """
+    known = dict(tally.workers) if 0.0 <= at_s - tally.at_s <= GAP_S else {}
+    more = sum(max(0, each.done - known.get(each.name, each.done)) for each in workers)
+    done = tally.done + more
+    held = sum(each.held for each in workers)
+    running = sum(min(each.held, each.slots) for each in workers)
+    waiting = max(each.waiting for each in workers)
+    after = Tally(
+        at_s=at_s,
+        workers=tuple((each.name, each.done) for each in workers),
+        added=max(tally.added, done + held + waiting),
+        done=done,
+    )
+    seen = TasksSeen(
+        at_s=at_s,
+        workers=len(workers),
+        slots=max(1, sum(each.slots for each in workers) // len(workers)),
+        running=running,
+        waiting=waiting + held - running,
+        oldest_s=max(each.oldest_s for each in workers),
+        added=after.added,
+        done=done,
+    )
+    return after, of_tasks(rule, seen)

@@ -1,7 +1,7 @@
-"""Scaling at work: asks the balancer a few times a second, and lets `reconcile/scaling` decide.
+"""Scaling at work: asks what there is to do a few times a second; `reconcile/scaling` decides.
 
-It starts and stops nothing: the loop takes another round when the number is another one. Whatever
-cannot be asked or written changes no number.
+It asks the balancer, or the processes themselves. It starts and stops nothing: the loop takes
+another round when the number is another one. Whatever cannot be asked or written changes no number.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from millions.model import Phase
 from millions.reconcile import scaling as rules
 from millions.reconcile import signals
 from millions.reconcile.scaling import Held, Rule, Scaling
-from millions.reconcile.signals import Pulse
-from millions.runtime import counts, diary
+from millions.reconcile.signals import Pulse, Tally
+from millions.runtime import asking, counts, diary
 from millions.runtime.status import ScalingStatus
 from millions.runtime.telling import control_of
 
 if TYPE_CHECKING:
+    from millions.model import Address
+    from millions.reconcile.scaling import Reading
     from millions.runtime.crew import Crew
     from millions.runtime.desired import Desired
     from millions.runtime.pools import Control
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 LOOK_S = 0.25
 """Between two looks: a step is seen at once, and a look costs the balancer 0.1 ms."""
 
+ASK_S = 0.5
+"""Between two questions to processes: each is a connection, and a look at their database."""
+
 UNSEEN = "the balancer does not say what there is to do"
+UNSAID = "none of them says what there is to do"
 
 
 class Scaler:
@@ -40,6 +46,7 @@ class Scaler:
         self._names: dict[str, frozenset[str]] = {}
         self._scalings: dict[str, Scaling] = {}
         self._pulses: dict[str, Pulse] = {}
+        self._tallies: dict[str, Tally] = {}
         self._unseen: set[str] = set()
         self._wanted = asyncio.Event()
         self.problem = ""
@@ -79,27 +86,28 @@ class Scaler:
 
     async def run(self) -> None:
         """Look and decide for as long as there are rules; sleep while there is none."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._looks(LOOK_S, asks=False))
+            both.create_task(self._looks(ASK_S, asks=True))
+
+    async def _looks(self, every_s: float, *, asks: bool) -> None:
+        """Processes that are slow to answer do not keep from asking the balancer."""
         while True:
             await self._wanted.wait()
-            for group in tuple(self._rules):
-                await self._look(group)
-            await asyncio.sleep(LOOK_S)
+            for group, rule in tuple(self._rules.items()):
+                if bool(rule.asks) is asks and group in self._rules:
+                    await self._look(group)
+            await asyncio.sleep(every_s)
 
     async def _look(self, group: str) -> None:
-        control = self._control(group)
-        try:
-            pool = await control.seen() if control is not None else None
-        except (MillionsError, ValueError):
-            pool = None
-        if group not in self._rules:  # another document came meanwhile
+        rule = self._rules[group]
+        reading = await (self._told_by_copies(rule) if rule.asks else self._seen_of_pool(rule))
+        if self._rules.get(group) != rule:  # another document came meanwhile
             return
-        if pool is None:
-            self._notice(group, unseen=True)
+        self._notice(group, unseen=reading is None)
+        if reading is None:
             return
-        self._notice(group, unseen=False)
-        rule, before = self._rules[group], self._scalings[group]
-        pulse = self._pulses.get(group, Pulse())
-        self._pulses[group], reading = signals.of_pool(rule, pulse, pool)
+        before = self._scalings[group]
         after = self._scalings[group] = rules.decide(rule, before, reading)
         if after.decided.count != before.decided.count:
             self._remember()
@@ -107,6 +115,39 @@ class Scaler:
             diary.tell(self._crew.state, f"scale {group} from {numbers}: {after.decided.why}")
         if after.decided.count != before.decided.count or after.held is not before.held:
             self._crew.wake()
+
+    async def _seen_of_pool(self, rule: Rule) -> Reading | None:
+        """What the balancer says; None when it says nothing."""
+        control = self._control(rule.group)
+        try:
+            pool = await control.seen() if control is not None else None
+        except (MillionsError, ValueError):
+            pool = None
+        if pool is None:
+            return None
+        pulse = self._pulses.get(rule.group, Pulse())
+        self._pulses[rule.group], reading = signals.of_pool(rule, pulse, pool)
+        return reading
+
+    async def _told_by_copies(self, rule: Rule) -> Reading | None:
+        """What the processes that are ready say themselves; None when none says anything."""
+        at_s = time.time()
+        workers = await asking.workers(rule.asks, self._addresses(rule.group))
+        if not workers:
+            return None
+        tally = self._tallies.get(rule.group, Tally())
+        self._tallies[rule.group], reading = signals.of_workers(rule, tally, at_s, workers)
+        return reading
+
+    def _addresses(self, group: str) -> dict[str, Address]:
+        """The private addresses of the processes of a group that are ready."""
+        return {
+            f"{record.name}.{process.number}": process.address
+            for record in self._crew.ledger.records()
+            if record.name in self._names[group]
+            for process in record.processes
+            if process.phase is Phase.READY and process.address is not None
+        }
 
     def _notice(self, group: str, *, unseen: bool) -> None:
         if unseen is not (group in self._unseen):
@@ -136,7 +177,7 @@ class Scaler:
             most=rule.most,
             at_s=decided.at_s,
             why=decided.why,
-            held=UNSEEN if group in self._unseen else str(held.value),
+            held=(UNSAID if rule.asks else UNSEEN) if group in self._unseen else str(held.value),
         )
 
     def _remember(self) -> None:

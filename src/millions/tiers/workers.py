@@ -13,12 +13,15 @@ from pydantic import field_validator
 
 from millions.errors import StackFileError
 from millions.model import Limits, Probe, StopStep, Unit
+from millions.reconcile.scaling import Rule
 from millions.settings import Table, setting
-from millions.tiers import addresses
+from millions.tiers import addresses, numbers, web
 from millions.tiers.kind import Context, ReadData, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from millions.tiers.numbers import Numbers
 
 INDEX = 19
 GROUP = "workers"
@@ -38,6 +41,9 @@ KILLED_WITHIN_S = 5.0
 THREAD_MIB = 10
 """Address space that the stack of one thread may take; the kernel counts it whole."""
 
+WORK_PAGE = "/tasks"
+"""Where each says what there is to do, at its private address."""
+
 ASK_READINESS = b"GET /readyz HTTP/1.1\r\nHost: millions\r\nConnection: close\r\n\r\n"
 
 
@@ -45,7 +51,35 @@ class Workers(Table):
     """Workers of their own, which run the tasks instead of the web servers."""
 
     servers: int = setting(
-        2, "How many workers there are.", unit="workers", bounds=(1, SERVERS_MAX)
+        2,
+        "How many workers there are; at first, where their number follows the tasks.",
+        unit="workers",
+        bounds=(1, SERVERS_MAX),
+    )
+    servers_min: int = setting(
+        1,
+        "The fewest workers that there may be, where their number follows the tasks.",
+        unit="workers",
+        bounds=(1, SERVERS_MAX),
+    )
+    servers_max: int = setting(
+        0,
+        "The most workers that there may be; their number follows the tasks then. 0: it does not.",
+        unit="workers",
+        bounds=(0, SERVERS_MAX),
+    )
+    servers_idle_s: int = setting(
+        60,
+        "How long fewer workers would have been enough before one is taken away.",
+        unit="seconds",
+        bounds=(5, 86_400),
+    )
+    oldest_task_s: int = setting(
+        5,
+        "How long the oldest task that could run may wait. One that waits longer brings more "
+        "workers, where their number follows the tasks.",
+        unit="seconds",
+        bounds=(1, 86_400),
     )
     concurrency: int = setting(16, "How many tasks run at once in each.", bounds=(1, 1_024))
     processes: int = setting(
@@ -95,24 +129,46 @@ class Workers(Table):
 
 
 def units(context: Context) -> tuple[Unit, ...]:
-    """One unit a worker."""
-    servers = context.table("workers", Workers).servers
-    return tuple(_unit(context, number) for number in range(1, servers + 1))
+    """One unit for each worker that there may be."""
+    most = counted(context).most
+    return tuple(_unit(context, number) for number in range(1, most + 1))
+
+
+def counted(context: Context) -> Numbers:
+    """Answer how many workers there are to be."""
+    return numbers.numbers(context, "workers", context.table("workers", Workers))
+
+
+def scaling(context: Context) -> Rule | None:
+    """Their number follows the age of the oldest task, where it may."""
+    workers, found = context.table("workers", Workers), counted(context)
+    if not found.follows:
+        return None
+    return Rule(
+        group=GROUP,
+        least=found.least,
+        most=found.most,
+        first=found.first,
+        target=float(workers.oldest_task_s),
+        idle_s=float(workers.servers_idle_s),
+        release=context.places.release,
+        asks=WORK_PAGE,
+    )
 
 
 def check(context: Context, read: ReadData) -> None:  # noqa: ARG001  # the shape of Check
     """Refuse more workers than the database has connections for, beside the web servers."""
-    workers, database = context.table("workers", Workers), context.tables.get("database")
+    numbers.check("workers", context.table("workers", Workers))
+    workers, database = counted(context).most, context.tables.get("database")
     pool: int = getattr(database, "pool_connections", 0)
     most: int = getattr(database, "connections", 0)
-    balanced = "balancer" in context.tables
-    web: int = getattr(context.tables.get("web"), "servers", 1) if balanced else 1
-    needed = (web + 1) * (pool + 8) + (workers.servers + 1) * (pool + BESIDE_POOL)
+    servers = web.counted(context).most if "balancer" in context.tables else 1
+    needed = (servers + 1) * (pool + web.BESIDE_POOL) + (workers + 1) * (pool + BESIDE_POOL)
     if database is not None and needed > most:
         raise StackFileError(
-            cannot=f"run {workers.servers} workers",
-            because=f"with {web} web servers, and one more of each during a deploy, they may open "
-            f"{needed} connections, and the database accepts {most}",
+            cannot=f"run {workers} workers",
+            because=f"with {servers} web servers, and one more of each during a deploy, they may "
+            f"open {needed} connections, and the database accepts {most}",
             try_=f"[database] connections = {needed}, or a smaller pool_connections",
         )
 
@@ -190,4 +246,5 @@ TIER = Tier(
     units=units,
     check=check,
     gives=gives,
+    scaling=scaling,
 )

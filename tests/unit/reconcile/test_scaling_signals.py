@@ -14,9 +14,12 @@ from millions.reconcile.signals import (
     PoolSeen,
     Pulse,
     ServerSeen,
+    Tally,
     TasksSeen,
+    WorkerSeen,
     of_pool,
     of_tasks,
+    of_workers,
 )
 
 if TYPE_CHECKING:
@@ -172,6 +175,42 @@ def test_workers_start_from_none() -> None:
         )
         scaling = decide(rule, scaling, of_tasks(rule, seen))
     assert scaling.decided.count == 1
+
+
+def worker(number: int, *, held: int = 4, done: int = 0, waiting: int = 0) -> WorkerSeen:
+    return WorkerSeen(
+        name=f"workers.{number}.1",
+        slots=4,
+        held=held,
+        done=done,
+        waiting=waiting,
+        oldest_s=3.0 if waiting else 0.0,
+    )
+
+
+def test_what_workers_hold_is_added_up_and_what_waits_for_all_is_not() -> None:
+    seen = (worker(1, waiting=10), worker(2, held=6, waiting=9))
+    _, found = of_workers(WORKERS, Tally(), 10.0, seen)
+    assert (found.ready, found.needed) == (2, 3.0)
+    assert found.backlog == 12, "two are held beyond what runs"
+    assert "12 tasks wait, the oldest for 3.0 s, 2 s are meant; 8 run on 2 workers" in found.words
+
+
+def test_what_workers_did_is_counted_although_they_come_and_go_and_begin_anew() -> None:
+    tally, first = of_workers(WORKERS, Tally(), 10.0, (worker(1, done=50), worker(2, done=70)))
+    tally, second = of_workers(WORKERS, tally, 10.5, (worker(1, done=60), worker(2, done=75)))
+    tally, third = of_workers(WORKERS, tally, 11.0, (worker(1, done=65), worker(3, done=9)))
+    _, fourth = of_workers(WORKERS, tally, 11.5, (worker(1, done=0), worker(3, done=10)))
+    counted = [each.answered - first.answered for each in (second, third, fourth)]
+    assert counted == [15, 20, 21]
+
+
+def test_what_is_enqueued_is_what_was_done_and_what_there_is_more_of() -> None:
+    tally, first = of_workers(WORKERS, Tally(), 10.0, (worker(1, done=5, waiting=10),))
+    tally, second = of_workers(WORKERS, tally, 10.5, (worker(1, done=15, waiting=30),))
+    assert second.asked - first.asked == 30
+    _, third = of_workers(WORKERS, tally, 11.0, (worker(1, done=15, waiting=20),))
+    assert third.asked == second.asked, "it never falls"
 
 
 @settings(max_examples=8, deadline=None)

@@ -68,7 +68,8 @@ BESIDE: dict[str, dict[str, Any]] = {
 """What some settings of a table mean nothing without."""
 
 BESIDE_SETTING: dict[str, dict[str, Any]] = {
-    key: {"servers_max": 200} for key in ("servers_min", "servers_idle_s", "server_requests")
+    key: {"servers_max": 200}
+    for key in ("servers_min", "servers_idle_s", "server_requests", "oldest_task_s")
 }
 """What one setting means nothing without."""
 
@@ -90,7 +91,14 @@ ELSEWHERE = {
 OF_ELSEWHERE = {*ELSEWHERE, "bucket", "region"}
 """Settings of storage that is somebody else's."""
 
-NOT_AT_START = {"start_within_s", "canary_percent", "canary_s", "servers_min", "servers_idle_s"}
+NOT_AT_START = {
+    "start_within_s",
+    "canary_percent",
+    "canary_s",
+    "servers_min",
+    "servers_idle_s",
+    "oldest_task_s",
+}
 """Settings that a process never reads."""
 
 PLACES = Places(

@@ -73,3 +73,39 @@ def test_more_workers_than_the_database_has_connections_for_are_refused() -> Non
     read = stack.parse(APP + "[workers]\nservers = 20\n")
     with pytest.raises(StackFileError, match="the database accepts 100"):
         stack.check(read, PLACES, lambda _unit, _name: None)
+
+
+def test_their_number_follows_the_oldest_task_only_where_the_stack_file_says_so() -> None:
+    assert stack.scaling(stack.parse(APP + "[workers]\nservers = 4\n"), PLACES) == ()
+    text = "[workers]\nservers_max = 6\noldest_task_s = 3\nservers_idle_s = 30\n"
+    (rule,) = stack.scaling(stack.parse(APP + text), PLACES)
+    assert (rule.group, rule.least, rule.most, rule.first) == ("workers", 1, 6, 2)
+    assert (rule.target, rule.idle_s, rule.release) == (3.0, 30.0, PLACES.release)
+    assert rule.asks, "no balancer knows of tasks"
+    assert len(workers(text)) == 6
+
+
+@pytest.mark.parametrize(
+    ("tables", "because"),
+    [
+        pytest.param(
+            "[workers]\nservers_max = 8\n",
+            "with 1 web servers, and one more of each during a deploy, they may open 162",
+            id="workers",
+        ),
+        pytest.param(
+            "[web]\nservers_max = 4\n[workers]\nservers = 1\n[balancer]\n",
+            "with 4 web servers, and one more of each during a deploy, they may open 118",
+            id="web servers",
+        ),
+    ],
+)
+def test_the_database_has_to_accept_all_that_there_may_be(tables: str, because: str) -> None:
+    with pytest.raises(StackFileError, match=because):
+        stack.check(stack.parse(APP + tables), PLACES, lambda _unit, _name: None)
+
+
+def test_bounds_the_wrong_way_round_are_refused() -> None:
+    read = stack.parse(APP + "[workers]\nservers_min = 4\nservers_max = 3\n")
+    with pytest.raises(StackFileError, match="servers_min is more than servers_max"):
+        stack.check(read, PLACES, lambda _unit, _name: None)

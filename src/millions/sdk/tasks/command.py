@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from millions.errors import MillionsError
+from millions.errors import MillionsError, UnavailableError
 from millions.sdk import log as logging
 from millions.sdk.log import log
+from millions.sdk.tasks.backlog import Backlog
+from millions.sdk.tasks.lane import LOST
 from millions.sdk.tasks.memory import Memory
 from millions.sdk.tasks.worker import DRAIN_S, Options
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from millions.sdk.tasks.worker import Worker
 
+JSON = b"application/json"
 PRIVATE_VARIABLE = "MILLIONS_PRIVATE"
 """Names the private address, HOST:PORT; without it nothing is served."""
 
@@ -125,7 +128,15 @@ async def _told(worker: Worker) -> AsyncGenerator[None]:
         kind, text = await nouns.metrics.text()
         return 200, kind, text
 
-    private = Private({"/readyz": ready, "/healthz": alive, "/metrics": metrics})
+    backlog = Backlog(worker, nouns.db.pool)
+
+    async def work() -> Page:
+        try:
+            return 200, JSON, await backlog.text()
+        except (*LOST, TimeoutError, UnavailableError):
+            return 503, TEXT, b"not known\n  because: the database does not answer\n"
+
+    private = Private({"/readyz": ready, "/healthz": alive, "/metrics": metrics, "/tasks": work})
     await private.open(address)
     try:
         yield

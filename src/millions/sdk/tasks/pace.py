@@ -90,6 +90,10 @@ class Pace:
         self.may_have_work = True
         self._start_at_s = 0.0
 
+    def looks_at(self) -> tuple[list[str], list[int]]:
+        """The queues and the priorities that claims look at."""
+        return list(self._look_up_queues()), list(self._registry.priorities())
+
     def lines(self) -> list[Line]:
         """Where the next claim looks: highest priority first, queues in turn."""
         now_s = time.monotonic()

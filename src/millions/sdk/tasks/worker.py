@@ -130,6 +130,19 @@ class Worker:
         """How many tasks it holds."""
         return len(self._runner.held())
 
+    def work(self) -> dict[str, int]:
+        """How many tasks it may run and holds at once, and how many attempts ended since it began.
+
+        What ended and was not told yet is not held any more.
+        """
+        runner = self._runner
+        held = len(runner.ready) + len(runner.running)
+        return {"slots": runner.concurrency, "held": held, "done": runner.finished}
+
+    def looks_at(self) -> tuple[list[str], list[int]]:
+        """The queues and the priorities whose tasks it claims."""
+        return self._pace.looks_at()
+
     def held_names(self) -> list[str]:
         """The tasks that run here now, by name; from any thread."""
         return [run.claim.name for run in tuple(self._runner.running.values())]

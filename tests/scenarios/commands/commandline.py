@@ -72,11 +72,11 @@ class Application:
         return kept | {"MILLIONS_HOME": str(self.home)}
 
     def edit(self, name: str, before: str, after: str) -> None:
-        """Replace a text that must stand in a file."""
+        """Replace a text that must stand in a file, where it stands first."""
         path = self.folder / name
         text = path.read_text()
         assert before in text
-        path.write_text(text.replace(before, after))
+        path.write_text(text.replace(before, after, 1))
 
     def page(self, path: str = "/", *, form: bytes | None = None) -> str:
         """Ask for a page, or send a form; an error page is answered as well."""

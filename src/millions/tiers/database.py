@@ -66,6 +66,10 @@ SERVERS = 9
 """Numbers that a server of the database may have."""
 
 REPLICAS_MAX = 6
+CONNECTIONS = 160
+"""Enough for what rung 9 may run without further words: four web servers, four workers, and one
+more of each while a release takes over."""
+
 ALONE = ': >"$0"; exec "$@"'
 """Run by sh: leave the mark that this data was written outside of a cluster, so that what etcd
 remembers of it is old; then become the server."""
@@ -110,7 +114,7 @@ class Database(Table):
         bounds=(1, 256),
     )
     connections: int = setting(
-        100, "How many connections it accepts.", unit="connections", bounds=(20, 5_000)
+        CONNECTIONS, "How many connections it accepts.", unit="connections", bounds=(20, 5_000)
     )
     pool_connections: int = setting(
         10,

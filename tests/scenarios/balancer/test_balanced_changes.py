@@ -78,7 +78,7 @@ async def test_scaling_up_and_down_fails_no_request(site: Site) -> None:
     [
         pytest.param(("web=0",), "whole number from 1 to 200", id="none"),
         pytest.param(("web=201",), "whole number from 1 to 200", id="too many"),
-        pytest.param(("web=50",), "the database accepts 100", id="too many for the database"),
+        pytest.param(("web=50",), "the database accepts 160", id="too many for the database"),
         pytest.param(("web=two",), "whole number from 1 to 200", id="a word"),
         pytest.param(("wbe=2",), "there is no tier", id="a wrong name"),
         pytest.param(("web=3", "balancer=2"), "it is always one", id="one of two is wrong"),

@@ -21,7 +21,8 @@ async def test_tasks_must_move_to_workers_and_back_while_they_are_enqueued(jobs)
     assert await jobs.enqueue_while(climbs) > 10
     await jobs.none_left()
     await jobs.ran_once_each()
-    assert {unit for _, unit, _, _ in await jobs.runs()} == {"web.1", "workers.1", "workers.2"}
+    units = {unit for _, unit, _, _ in await jobs.runs()}
+    assert {"web.1"} < units <= {"web.1", "workers.1", "workers.2"}
 
     before = len(await jobs.runs())
     await jobs.enqueue("slowly", 20)

@@ -90,10 +90,10 @@ def test_more_web_servers_than_one_need_a_balancer() -> None:
 
 
 def test_more_than_the_database_accepts_are_refused_with_the_number_it_needs() -> None:
-    stack.check(stack.parse(text(web={"servers": 4})), PLACES, lambda _unit, _name: None)
-    error = refused(web={"servers": 5})
-    assert "6 times 18 connections, and the database accepts 100" in error.because
-    assert error.try_.startswith("[database] connections = 108")
+    stack.check(stack.parse(text(web={"servers": 7})), PLACES, lambda _unit, _name: None)
+    error = refused(web={"servers": 8})
+    assert "9 times 18 connections, and the database accepts 160" in error.because
+    assert error.try_.startswith("[database] connections = 162")
 
 
 def test_none_at_all_is_out_of_bounds() -> None:

@@ -101,9 +101,9 @@ def check(found: Stack) -> StackFileError:
 
 def test_the_database_has_to_accept_all_that_there_may_be() -> None:
     stack.check(parsed(servers_max=MOST_AT_FIRST), PLACES, lambda _unit, _name: None)
-    error = check(parsed(servers=1, servers_min=1, servers_max=5))
-    assert error.cannot == "run 5 web servers"
-    assert "6 times 18 connections, and the database accepts 100" in error.because
+    error = check(parsed(servers=1, servers_min=1, servers_max=8))
+    assert error.cannot == "run 8 web servers"
+    assert "9 times 18 connections, and the database accepts 160" in error.because
 
 
 def test_bounds_the_wrong_way_round_are_refused() -> None:

@@ -71,7 +71,7 @@ def test_a_limit_below_one_is_refused() -> None:
 
 def test_more_workers_than_the_database_has_connections_for_are_refused() -> None:
     read = stack.parse(APP + "[workers]\nservers = 20\n")
-    with pytest.raises(StackFileError, match="the database accepts 100"):
+    with pytest.raises(StackFileError, match="the database accepts 160"):
         stack.check(read, PLACES, lambda _unit, _name: None)
 
 
@@ -94,8 +94,8 @@ def test_their_number_follows_the_oldest_task_only_where_the_stack_file_says_so(
             id="workers",
         ),
         pytest.param(
-            "[web]\nservers_max = 4\n[workers]\nservers = 1\n[balancer]\n",
-            "with 4 web servers, and one more of each during a deploy, they may open 118",
+            "[web]\nservers_max = 7\n[workers]\nservers = 1\n[balancer]\n",
+            "with 7 web servers, and one more of each during a deploy, they may open 172",
             id="web servers",
         ),
     ],

@@ -86,8 +86,7 @@ class OpenShard:
 
     async def follow(self, shard: Shard) -> None:
         """Use the servers of `shard` from now on; blocks on others may go on for a while."""
-        if self.topology is not None:
-            self.topology.hold(wanted=shard.held)
+        self._hold(shard)
         if (shard.primary, *shard.replicas) == self._endpoints:
             return
         if set(self._endpoints) == {shard.primary, *shard.replicas}:
@@ -95,6 +94,7 @@ class OpenShard:
         log.info("servers of a shard changed", shard=self.name, count=1 + len(shard.replicas))
         former = self.primary
         left = self._settle(shard)
+        self._hold(shard)  # there may have been no topology before
         if len(self._endpoints) == 1 and self.topology is not None:
             topology, self.topology = self.topology, None
             await topology.stop()
@@ -177,6 +177,10 @@ class OpenShard:
         connection.terminate()
         topology.lost(None)
         return None
+
+    def _hold(self, shard: Shard) -> None:
+        if self.topology is not None:
+            self.topology.hold(wanted=shard.held)
 
     def _track(self) -> Track | None:
         seen = position.current.get()

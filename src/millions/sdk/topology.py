@@ -79,6 +79,8 @@ class Topology:
         if wanted is self._hold_wanted:
             return
         self._hold_wanted = wanted
+        for watch in self._watches:
+            watch.hold(wanted=wanted)
         if wanted:
             self._held_on = self.primary
             self._held_until_s = time.monotonic() + HELD_LIMIT_S
@@ -88,6 +90,7 @@ class Topology:
     def add(self, member: Member) -> None:
         """Watch one more member."""
         watch = Watch(member, name=self._name, changed=self._heard)
+        watch.hold(wanted=self._hold_wanted)
         self._watches.append(watch)
         watch.start()
 
@@ -203,7 +206,9 @@ class Topology:
                 former=former.endpoint.host,
                 now=best.endpoint.host if best is not None else "none yet",
             )
-        if best is not None and best is not self._held_on:
+        if self.held and self._held_on is None:
+            self._held_on = best  # it was not known yet who is about to be followed
+        elif best is not None and best is not self._held_on:
             self._held_until_s = 0.0
         self._release_waiting()
         if best is None:

@@ -56,6 +56,12 @@ LOOK = """
 """
 """A standby names the timeline that it receives; where it receives none, the control file does."""
 
+HELD = "/* held */"
+"""How the last look of a process begins that begins no transactions on the primary: the one who is
+about to stop it sees in `pg_stat_activity` that everybody has heard."""
+
+HELD_LOOK = HELD + LOOK
+
 LOST = (*DRIVER_ERRORS, TimeoutError, MillionsError)
 
 
@@ -68,6 +74,7 @@ class Watch:
         self._changed = changed
         self._wake = asyncio.Event()
         self._hurried_since_s: float | None = None
+        self._held = False
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -88,6 +95,11 @@ class Watch:
         self._hurried_since_s = time.monotonic() if wanted else None
         if wanted:
             self._wake.set()
+
+    def hold(self, *, wanted: bool) -> None:
+        """Say with the next look, at once, whether transactions are held."""
+        self._held = wanted
+        self._wake.set()
 
     async def _run(self) -> None:
         while True:
@@ -115,7 +127,8 @@ class Watch:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._connected()
         sent_at_s = time.monotonic()
-        asked = asyncio.ensure_future(self._connection.fetchrow(LOOK, timeout=SILENCE_LIMIT_S))
+        look = HELD_LOOK if self._held else LOOK
+        asked = asyncio.ensure_future(self._connection.fetchrow(look, timeout=SILENCE_LIMIT_S))
         try:
             done, _ = await asyncio.wait([asked], timeout=ANSWER_LIMIT_S)
             if not done:  # it may be this process that was held up: the answer still counts

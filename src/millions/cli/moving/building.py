@@ -5,6 +5,7 @@ Nothing of the old server changes but a reservation of WAL; everything here may 
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 from typing import TYPE_CHECKING
@@ -38,6 +39,10 @@ UNCONNECTED_S = 15.0
 """Three times what a sender waits for an answer; a standby that lives is back in 0.1 s, and an old
 server that was killed in some seconds."""
 
+FOLLOWED_S = 0.5
+"""By then every process of the application watches both servers: they look into the directory ten
+times a second. Nobody waits for it."""
+
 NEAR_WITHIN_S = 86_400.0
 """A large database under load may need hours; that it comes nearer is what counts."""
 
@@ -57,6 +62,7 @@ async def build(site: Site, move: Move) -> None:
     await near(site)
     wanted = ask_for(site, (site.origin, site.target), (site.origin, site.target))
     await settled(site, wanted, unless=presence.check)
+    await asyncio.sleep(FOLLOWED_S)
 
 
 async def near(site: Site) -> None:

@@ -21,23 +21,25 @@ from millions.reconcile.moves import Event
 from millions.tiers import postgresql_standby as standby
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from millions.cli.moving.control_data import ControlData
     from millions.cli.moving.record import Move
+    from millions.cli.moving.servers import Connection
     from millions.cli.moving.site import Site
     from millions.runtime.desired import Desired
 
 PUBLISHED_WITHIN_S = 2.0
-HEARD_S = 0.15
-"""By then every process of the application has seen in the directory that it is to wait: they look
-ten times a second."""
+HEARD_WITHIN_S = 1.5
+"""Processes look into the directory ten times a second, and say that they have seen that they are
+to wait; on a busy machine one may take longer. One that is frozen is not waited for."""
 
 DRAIN_S = 0.6
 """How long transactions that run may go on once new ones wait; most take milliseconds."""
 
 CALM_S = 0.12
-"""Longer than between two looks at the directory: who has not heard yet would have begun one."""
+"""A block that chose the old server before its process heard has begun by then."""
 
 STOP_WITHIN_S = 8.0
 """A clean stop takes a fraction of a second after a checkpoint. Clients wait 10 s at most."""
@@ -99,11 +101,18 @@ async def _drained(site: Site) -> None:
         return any(shard.held for shard in found.database.shards)
 
     await until(site, published, within_s=PUBLISHED_WITHIN_S, saying="writing the directory")
-    await asyncio.sleep(HEARD_S)
-    deadline_s = time.monotonic() + DRAIN_S
+    await _sees(site, servers.all_heard, within_s=HEARD_WITHIN_S)
+    await _sees(site, lambda each: servers.is_calm(each, CALM_S), within_s=DRAIN_S)
+
+
+async def _sees(
+    site: Site, question: Callable[[Connection], Awaitable[bool]], *, within_s: float
+) -> None:
+    """Wait, not for long, until the old server says so; one that does not answer is left."""
+    deadline_s = time.monotonic() + within_s
     while time.monotonic() < deadline_s:
         try:
-            if await site.primary.ask(lambda each: servers.is_calm(each, CALM_S)):
+            if await site.primary.ask(question):
                 return
         except LOST:
             return

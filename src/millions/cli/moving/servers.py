@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from millions.sdk.watch import HELD
 from millions.tiers.database import APPLICATION_ROLE
 from millions.tiers.postgresql_standby import ADMINISTRATION_ROLE
 
@@ -192,6 +193,17 @@ async def following(connection: Connection, name: str) -> Following | None:
 async def checkpoint(connection: Connection) -> None:
     """Write all changed pages now, so that a clean stop has little left to write."""
     await connection.execute("CHECKPOINT", timeout=CHECKPOINT_WITHIN_S)
+
+
+async def all_heard(connection: Connection) -> bool:
+    """Whether each process of the application that watches the server holds its transactions."""
+    waiting = await connection.fetchval(
+        """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'
+        AND usename = $1 AND application_name LIKE '% watch' AND NOT starts_with(query, $2))""",
+        APPLICATION_ROLE,
+        HELD,
+    )
+    return not waiting
 
 
 async def is_calm(connection: Connection, for_s: float) -> bool:

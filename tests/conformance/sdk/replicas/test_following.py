@@ -16,6 +16,7 @@ from millions.sdk import migrations, nouns
 from millions.sdk.database import Database
 from millions.sdk.identifiers import uuid7
 from millions.sdk.position import Seen
+from millions.sdk.watch import HELD
 from millions.testing import eventually
 
 
@@ -240,3 +241,28 @@ async def test_a_migration_finds_the_primary_of_a_directory_that_is_wrong(direct
     with pytest.raises(ConnectionError, match="replica"):
         await engine.connect()
     await engine.dispose()
+
+
+async def test_who_hears_of_the_members_and_of_a_move_at_once_holds_too(directory, servers):
+    """A process was busy while the directory changed twice."""
+    db = Database(settle_s=SETTLE_S, hold_s=20)
+    await db.open(only(directory))
+    await write(db, uuid7())
+    place = directory.database
+    shards = tuple(dataclasses.replace(each, held=True) for each in place.shards)
+    held = dataclasses.replace(directory, database=dataclasses.replace(place, shards=shards))
+    await db.follow(held)
+    topology = db._home.topology
+    await eventually(lambda: topology.primary is not None, saying="it knows who leads")
+    writing = asyncio.ensure_future(write(db, uuid7()))
+    looks = "SELECT query FROM pg_stat_activity WHERE application_name LIKE '% watch'"
+
+    async def told():
+        return (await asyncio.to_thread(servers.primary.sql, looks)).startswith(HELD)
+
+    await eventually(told, saying="who moves the database sees that it holds")
+    assert topology.held
+    assert not writing.done()
+    await db.follow(directory)
+    await asyncio.wait_for(writing, 10)
+    await db.close()

@@ -34,11 +34,16 @@ DIGEST_HEX_DIGITS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A stack file as read. `tables` holds the settings of each tier that the stack has."""
+    """A stack file as read. `tables` holds the settings of each tier that the stack has.
+
+    `leaving` names tiers whose servers still run while their data goes back to where it is kept
+    without them; no stack file says it, a climb does.
+    """
 
     rung: int
     app: App
     tables: Mapping[str, Table]
+    leaving: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -161,6 +166,7 @@ def _bare(stack: Stack, places: Places) -> Context:
         scaled=frozenset(
             each.name for each in stack.tiers if each.scaled and stack.rung >= each.scaled
         ),
+        leaving=stack.leaving,
     )
 
 

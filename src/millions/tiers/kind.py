@@ -91,7 +91,8 @@ class Context:
     """What a tier is asked with. `started_with` stands for all settings read only at start.
 
     `distributed` names the tiers that have servers of their own although they can do without,
-    `scaled` those whose number of servers follows the load where the stack file does not say.
+    `scaled` those whose number of servers follows the load where the stack file does not say;
+    `leaving` those whose data goes back to the form without servers, which run until it is there.
     """
 
     app: App
@@ -100,6 +101,7 @@ class Context:
     started_with: str = ""
     distributed: frozenset[str] = frozenset()
     scaled: frozenset[str] = frozenset()
+    leaving: frozenset[str] = frozenset()
 
     def table(self, name: str, kind: type[AnyTable]) -> AnyTable:
         """Answer the settings of the tier called `name`; its defaults when it is not there."""

@@ -75,9 +75,12 @@ CONNECTIONS = {
     "tcp_keepalives_idle": "30s",
     "tcp_keepalives_interval": "10s",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "5min",
     "client_connection_check_interval": "5s",  # a query whose client is gone ends
 }
+"""`tcp_user_timeout`: a server process that has to end tells its client first. One that is frozen
+takes nothing, and a checkpoint that ends the sender of a frozen replica waits until it is told."""
 
 LOGGING = {
     "log_destination": "stderr",

@@ -182,15 +182,22 @@ class Replicated:
             return found.fetchall() if found.description else []
 
     def write_ahead(self, *, mib: int) -> None:
-        """Let the primary write so much WAL, and forget what it need not keep."""
+        """Let the primary write WAL, and forget all that is more than `mib` behind.
+
+        What it keeps for a replica that is away is that little meanwhile only.
+        """
         password = (self.state.secrets / "database-admin").read_text().strip()
         place = self.conninfo.replace("user=app", "user=millions_admin").rpartition(" password=")[0]
         options = f"{place} password={password} target_session_attrs=read-write connect_timeout=2"
         with psycopg.connect(options, autocommit=True) as connection:
-            for _segment in range(mib // SEGMENT_MIB):
+            connection.execute(f"ALTER SYSTEM SET max_slot_wal_keep_size = '{mib}MB'".encode())
+            connection.execute("SELECT pg_reload_conf()")
+            for _segment in range(3 * mib // SEGMENT_MIB):
                 connection.execute("SELECT pg_logical_emit_message(false, 'test', 'full')")
                 connection.execute("SELECT pg_switch_wal()")
             connection.execute("CHECKPOINT")
+            connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            connection.execute("SELECT pg_reload_conf()")
 
     def faults(self, writer: Writer) -> list[str]:
         """What is wrong with what the writer wrote: on the primary now."""

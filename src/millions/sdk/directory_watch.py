@@ -11,7 +11,6 @@ import os
 from typing import TYPE_CHECKING
 
 from millions import directory
-from millions.errors import MillionsError
 from millions.sdk.log import log
 
 if TYPE_CHECKING:
@@ -59,8 +58,8 @@ class DirectoryWatch:
                         await self._changed(found)
                         self._epoch = found.epoch
                     self._mark = mark
-                except MillionsError as error:
-                    log.warning("directory not followed yet", because=str(error))
+                except Exception as error:  # noqa: BLE001  # whatever it was, the next look is due
+                    log.warning("directory not followed yet", because=str(error) or repr(error))
             await asyncio.sleep(EVERY_S)
 
     def _look(self) -> Mark | None:

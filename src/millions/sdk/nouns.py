@@ -156,18 +156,28 @@ async def close_all() -> None:
 
 
 async def follow(directory: Directory) -> None:
-    """Take over what a newer directory says of where the servers are."""
+    """Take over what a newer directory says of where the servers are.
+
+    One noun that cannot keeps no other from it. Raise what the first that could not said: this
+    directory is then to be followed again.
+    """
     former = _state.directory
     if former is None:
         return
-    await db.follow(directory)
-    await store.home.follow(directory.store)
     position_cookie.follow(directory)
     cache.follow(directory)
-    await files.follow(directory)
-    await events.follow(directory)
     edge.follow(directory)
-    await tasks.open(directory)
+    followed = await asyncio.gather(
+        db.follow(directory),
+        store.home.follow(directory.store),
+        files.follow(directory),
+        events.follow(directory),
+        tasks.open(directory),
+        return_exceptions=True,
+    )
+    for each in followed:
+        if isinstance(each, BaseException):
+            raise each
     web = replace(former.web, trusted=directory.web.trusted)
     _state.directory = replace(
         former,

@@ -35,6 +35,9 @@ NEAR_BYTES = 1 * MIB
 STUCK_S = 60.0
 """A standby that comes no nearer for so long will not come nearer by itself."""
 
+PRESENCE_S = 0.1
+"""Between two looks whether the standby follows."""
+
 UNCONNECTED_S = 15.0
 """Three times what a sender waits for an answer; a standby that lives is back in 0.1 s, and an old
 server that was killed in some seconds."""
@@ -90,11 +93,18 @@ class _Presence:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._asked_at_s = 0.0
         self._seen_at_s: float | None = None
 
     async def check(self) -> None:
-        """Raise MoveError when it followed and is not connected for long; it died, or is frozen."""
+        """Raise MoveError when it followed and is not connected for long; it died, or is frozen.
+
+        Asks at most every `PRESENCE_S`: the old server has other work.
+        """
         now_s = time.monotonic()
+        if now_s < self._asked_at_s + PRESENCE_S:
+            return
+        self._asked_at_s = now_s
         try:
             found = await self._site.primary.ask(
                 lambda each: servers.following(each, self._site.target.name)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from millions.directory import Directory
+from millions.directory import Directory, Endpoint
 from millions.errors import SdkError, StateError, UnavailableError
 from millions.sdk import embedded, nouns
-from millions.testing import directory_for
+from millions.sdk.directory_watch import DirectoryWatch
+from millions.testing import directory_for, eventually
 
 
 async def test_they_are_usable_inside_the_block_and_not_after(
@@ -55,6 +56,38 @@ async def test_when_one_cannot_open_none_stays_open(
         nouns.db.write("ann")
     async with nouns.running(millions_directory):
         await nouns.store.put("a", 1)
+
+
+async def test_one_that_cannot_follow_keeps_no_other_from_it(
+    millions_directory: Directory, tmp_path: Path
+) -> None:
+    nobody = (Endpoint(host="127.0.0.1", port=1),)
+    lost = dataclasses.replace(
+        millions_directory.files, servers=nobody, secret_file=str(tmp_path / "none")
+    )
+    edge = dataclasses.replace(millions_directory.edge, servers=nobody)
+    newer = dataclasses.replace(millions_directory, epoch=2, files=lost, edge=edge)
+    async with nouns.running(millions_directory):
+        with pytest.raises(StateError):
+            await nouns.follow(newer)
+        assert nouns.edge.present
+
+
+async def test_a_newer_directory_is_followed_again_whatever_went_wrong(
+    millions_directory: Directory, tmp_path: Path
+) -> None:
+    path, followed = tmp_path / "directory.json", []
+
+    async def changed(found: Directory) -> None:
+        followed.append(found.epoch)
+        if len(followed) == 1:
+            raise ZeroDivisionError
+
+    path.write_text(dataclasses.replace(millions_directory, epoch=2).text())
+    watch = DirectoryWatch(str(path), 1, changed)
+    watch.start()
+    await eventually(lambda: followed == [2, 2])
+    await watch.stop()
 
 
 async def test_closing_what_is_closed_does_nothing() -> None:

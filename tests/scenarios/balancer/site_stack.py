@@ -11,9 +11,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +18,17 @@ import orjson
 from rig import free_port
 
 from millions.model import Address
+from millions.testing import command_line
 from millions.testing.load import Answer, Load, ask, get
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
+    from millions.testing.command_line import Ran
+
 HERE = Path(__file__).parent
-MILLIONS = str(Path(sys.executable).parent / "millions")
 HOST = "127.0.0.1"
-DONE_WITHIN_S = 100
 
 STACK_FILE = """\
 # the stack of a test
@@ -53,19 +52,6 @@ idle_s = 2
 [database]
 memory_mib = 64
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """What a command answered."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 class Site:
@@ -94,17 +80,7 @@ class Site:
         self.file.write_text(text.replace(before, after))
 
     def millions(self, *arguments: str, status: int | None = 0) -> Ran:
-        ran = subprocess.run(
-            [MILLIONS, *arguments],
-            cwd=self.folder,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            timeout=DONE_WITHIN_S,
-            check=False,
-        )
-        assert status is None or ran.returncode == status, ran.stdout + ran.stderr
-        return Ran(status=ran.returncode, out=ran.stdout, err=ran.stderr)
+        return command_line.run(*arguments, folder=self.folder, home=self.home, status=status)
 
     async def run(self, *arguments: str, status: int | None = 0) -> Ran:
         """The same, while clients of this process go on."""
@@ -112,18 +88,7 @@ class Site:
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command that goes on; whoever starts it waits for it."""
-        return subprocess.Popen(
-            [MILLIONS, *arguments],
-            cwd=self.folder,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def _environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return kept | {"MILLIONS_HOME": str(self.home)}
+        return command_line.begin(*arguments, folder=self.folder, home=self.home)
 
     @property
     def address(self) -> Address:
@@ -179,15 +144,7 @@ class Site:
 
     def pids(self) -> list[int]:
         """Every process of the stack."""
-        mark = f"MILLIONS_DIRECTORY={self.home}/".encode()
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if mark in path.read_bytes():
-                    found.append(int(path.parent.name))
-            except OSError:
-                continue
-        return found
+        return command_line.processes_of(self.home)
 
 
 def said(path: Path, command: str) -> list[dict[str, str]]:

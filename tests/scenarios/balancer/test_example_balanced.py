@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from rig import free_port
-from site_stack import DONE_WITHIN_S, HOST, MILLIONS, said
+from site_stack import HOST, said
 
 from millions.model import Address
-from millions.testing import eventually
+from millions.testing import command_line, eventually
 from millions.testing.load import Load, ask, get
 
 if TYPE_CHECKING:
@@ -37,18 +35,12 @@ class Example:
         text = (EXAMPLES / "03-balanced.toml").read_text()
         listens = '# listen = "127.0.0.1:8000"'
         assert listens in text
-        self._file = self._folder / "millions.toml"
-        self._file.write_text(text.replace(listens, f'listen = "{HOST}:{self.port}"', 1))
+        (self._folder / "millions.toml").write_text(
+            text.replace(listens, f'listen = "{HOST}:{self.port}"', 1)
+        )
 
     def millions(self, *arguments: str) -> str:
-        return subprocess.run(
-            [MILLIONS, "-C", str(self._file), *arguments],
-            env={**os.environ, "MILLIONS_HOME": str(self._home)},
-            capture_output=True,
-            text=True,
-            timeout=DONE_WITHIN_S,
-            check=True,
-        ).stdout
+        return command_line.run(*arguments, folder=self._folder, home=self._home).out
 
     @property
     def socket(self) -> Path:

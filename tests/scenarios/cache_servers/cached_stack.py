@@ -6,14 +6,12 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from millions.testing import eventually
+from millions.testing import command_line, eventually
 from millions.testing.load import Connection
 from millions.testing.postgres import free_port
 
@@ -21,9 +19,7 @@ if TYPE_CHECKING:
     import signal
 
 HERE = Path(__file__).parent
-MILLIONS = str(Path(sys.executable).parent / "millions")
 HOST = "127.0.0.1"
-DONE_WITHIN_S = 100
 NAMES = 8
 READERS = 6
 
@@ -66,18 +62,7 @@ class CachedStack:
         self.file.write_text(text.replace(before, after))
 
     def millions(self, *arguments: str, status: int | None = 0) -> str:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        ran = subprocess.run(
-            [MILLIONS, *arguments],
-            cwd=self.folder,
-            env=kept | {"MILLIONS_HOME": str(self.home)},
-            capture_output=True,
-            text=True,
-            timeout=DONE_WITHIN_S,
-            check=False,
-        )
-        assert status is None or ran.returncode == status, ran.stdout + ran.stderr
-        return ran.stdout
+        return command_line.run(*arguments, folder=self.folder, home=self.home, status=status).out
 
     @property
     def state(self) -> Path:

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
+from millions.testing import command_line
 from millions.testing.postgres import free_port
 
-MILLIONS = str(Path(sys.executable).parent / "millions")
+if TYPE_CHECKING:
+    from millions.testing.command_line import Ran
+
 Running = subprocess.Popen[str]
-DONE_WITHIN_S = 100
 ANSWERED_WITHIN_S = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """What a command answered."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,33 +30,17 @@ class Application:
 
     def millions(self, *arguments: str, status: int | None = 0, **variables: str) -> Ran:
         """Run a command in the application's folder; it must exit with `status`."""
-        ran = subprocess.run(
-            [MILLIONS, *arguments],
-            cwd=self.folder,
-            env=self.environment() | variables,
-            capture_output=True,
-            text=True,
-            timeout=DONE_WITHIN_S,
-            check=False,
+        ran = command_line.run(
+            *arguments, folder=self.folder, home=self.home, status=status, **variables
         )
-        assert 'Traceback (most recent call last):\n  File "' + _OURS not in ran.stderr
-        assert status is None or ran.returncode == status, ran.stdout + ran.stderr
-        return Ran(status=ran.returncode, out=ran.stdout, err=ran.stderr)
+        assert 'Traceback (most recent call last):\n  File "' + _OURS not in ran.err
+        return ran
 
     def begin(self, *arguments: str, out: IO[str] | int = subprocess.PIPE) -> Running:
         """Start a command that goes on; whoever starts it stops it."""
-        return subprocess.Popen(
-            [MILLIONS, *arguments],
-            cwd=self.folder,
-            env=self.environment() | {"PYTHONUNBUFFERED": "1"},
-            stdout=out,
-            stderr=subprocess.DEVNULL,
-            text=True,
+        return command_line.begin(
+            *arguments, folder=self.folder, home=self.home, out=out, err=subprocess.DEVNULL
         )
-
-    def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        return kept | {"MILLIONS_HOME": str(self.home)}
 
     def edit(self, name: str, before: str, after: str) -> None:
         """Replace a text that must stand in a file, where it stands first."""
@@ -95,15 +66,7 @@ class Application:
 
     def pids(self) -> list[int]:
         """Every process of this application's stack."""
-        mark = f"MILLIONS_DIRECTORY={self.home}/{self.folder.name}-".encode()
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if mark in path.read_bytes():
-                    found.append(int(path.parent.name))
-            except OSError:
-                continue
-        return found
+        return command_line.processes_of(self.home)
 
 
 _OURS = str(Path(sys.executable).parents[1])
@@ -114,10 +77,10 @@ def make(root: Path, name: str) -> Application:
     home = root / "home"
     application = Application(folder=root / name, home=home, port=free_port())
     subprocess.run(
-        [MILLIONS, "new", name],
+        [command_line.MILLIONS, "new", name],
         cwd=root,
         capture_output=True,
-        timeout=DONE_WITHIN_S,
+        timeout=command_line.DONE_WITHIN_S,
         check=True,
     )
     listens = f'listen = "127.0.0.1:{application.port}"'

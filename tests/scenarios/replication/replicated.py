@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -20,15 +17,13 @@ from millions.cli import members
 from millions.runtime import desired, pidfiles, processes, status, supervisor
 from millions.runtime.belonging import members as members_of
 from millions.runtime.state import StateFolder, open_folder
-from millions.testing import eventually
+from millions.testing import command_line, eventually
 from millions.testing.postgres import free_port
 
 if TYPE_CHECKING:
     from millions.model import Unit
     from millions.runtime.processes import Identity
 
-MILLIONS = str(Path(sys.executable).parent / "millions")
-DONE_WITHIN_S = 110.0
 SEGMENT_MIB = 16
 READY_WITHIN_S = 60.0
 STACK = """\
@@ -96,18 +91,9 @@ class Replicated:
 
     def millions(self, *arguments: str, status: int | None = 0) -> str:
         """Run a command; it must exit with `status`. What it said."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        ran = subprocess.run(
-            [MILLIONS, *arguments],
-            cwd=self.folder,
-            env=kept | {"MILLIONS_HOME": str(self.root / "home")},
-            capture_output=True,
-            text=True,
-            timeout=DONE_WITHIN_S,
-            check=False,
-        )
-        assert status is None or ran.returncode == status, ran.stdout + ran.stderr
-        return ran.stdout + ran.stderr
+        return command_line.run(
+            *arguments, folder=self.folder, home=self.root / "home", status=status
+        ).said
 
     def end(self) -> None:
         """Stop it and prove that nothing is left."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -18,11 +15,10 @@ from PIL import Image
 
 from millions.runtime import belonging, processes
 from millions.runtime.state import StateFolder, open_folder
-from millions.testing import eventually
+from millions.testing import command_line, eventually
 from millions.testing.postgres import free_port
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-MILLIONS = str(Path(sys.executable).parent / "millions")
 LISTENS = '# listen = "127.0.0.1:8000"'
 DONE_WITHIN_S = 170.0
 READY_WITHIN_S = 90.0
@@ -59,18 +55,13 @@ class Grown:
         return open_folder(found)
 
     def millions(self, *arguments: str, status: int | None = 0) -> str:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        ran = subprocess.run(
-            [MILLIONS, *arguments],
-            cwd=self.folder,
-            env=kept | {"MILLIONS_HOME": str(self.root / "home")},
-            capture_output=True,
-            text=True,
-            timeout=DONE_WITHIN_S,
-            check=False,
-        )
-        assert status is None or ran.returncode == status, ran.stdout + ran.stderr
-        return ran.stdout
+        return command_line.run(
+            *arguments,
+            folder=self.folder,
+            home=self.root / "home",
+            status=status,
+            within_s=DONE_WITHIN_S,
+        ).out
 
     def status(self) -> dict[str, Any]:
         """What `millions status` says, also while not all is well."""

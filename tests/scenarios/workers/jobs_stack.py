@@ -8,22 +8,20 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from millions.testing import eventually
+from millions.testing import command_line, eventually
 from millions.testing.load import ask, get
 
+if TYPE_CHECKING:
+    from millions.testing.command_line import Ran
+
 HERE = Path(__file__).parent
-MILLIONS = str(Path(sys.executable).parent / "millions")
 HOST = "127.0.0.1"
-DONE_WITHIN_S = 100
 LEFT_WITHIN_S = 60
 
 STACK_FILE = """\
@@ -40,19 +38,6 @@ drain_s = 5
 [database]
 memory_mib = 64
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """What a command answered."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 class Jobs:
@@ -78,18 +63,7 @@ class Jobs:
         self.file.write_text(self.file.read_text() + text)
 
     def millions(self, *arguments: str, status: int | None = 0) -> Ran:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        ran = subprocess.run(
-            [MILLIONS, *arguments],
-            cwd=self.folder,
-            env=kept | {"MILLIONS_HOME": str(self.home)},
-            capture_output=True,
-            text=True,
-            timeout=DONE_WITHIN_S,
-            check=False,
-        )
-        assert status is None or ran.returncode == status, ran.stdout + ran.stderr
-        return Ran(status=ran.returncode, out=ran.stdout, err=ran.stderr)
+        return command_line.run(*arguments, folder=self.folder, home=self.home, status=status)
 
     async def command(self, *arguments: str) -> Ran:
         """Run a command while this process goes on with something else."""
@@ -170,12 +144,4 @@ class Jobs:
 
     def pids(self) -> list[int]:
         """Every process of the stack."""
-        mark = f"MILLIONS_DIRECTORY={self.home}/".encode()
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if mark in path.read_bytes():
-                    found.append(int(path.parent.name))
-            except OSError:
-                continue
-        return found
+        return command_line.processes_of(self.home)

@@ -9,6 +9,7 @@
     ├── DirectoryError            M410  the directory document cannot be read
     ├── DataRefusedError          M420  an action could lose data and was refused
     ├── NotRunningError           M430  a command needs a stack that runs, and it does not
+    ├── ClimbError                M480  a climb stopped; it says how to go on or back
     ├── MoveError                 M450  a database was not moved; it is where it was, or says how on
     ├── ConsensusError            M440  the servers that agree on who leads did not answer
     ├── HistoryError              M460  a history of operations cannot be read
@@ -104,6 +105,12 @@ class MoveError(MillionsError):
     """A database was not moved: it is where it was, or the error says how the move is finished."""
 
     code = "M450"
+
+
+class ClimbError(MillionsError):
+    """A climb stopped at one of its steps: it can be gone on with or undone."""
+
+    code = "M480"
 
 
 class HistoryError(MillionsError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from millions import rungs
@@ -37,13 +37,15 @@ class Stack:
     """A stack file as read. `tables` holds the settings of each tier that the stack has.
 
     `leaving` names tiers whose servers still run while their data goes back to where it is kept
-    without them; no stack file says it, a climb does.
+    without them; `rungs` gives, by the names of tiers, the rung that they are on where it is
+    another than the stack's. No stack file says either, a climb does.
     """
 
     rung: int
     app: App
     tables: Mapping[str, Table]
     leaving: frozenset[str] = frozenset()
+    rungs: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def name(self) -> str:
@@ -58,9 +60,20 @@ class Stack:
     @property
     def with_servers(self) -> tuple[Tier, ...]:
         """Those of them that have servers of their own."""
-        return tuple(
-            each for each in self.tiers if each.has_servers(self.tables[each.name], self.rung)
-        )
+        return tuple(each for each in self.tiers if self.has_servers(each))
+
+    def rung_of(self, tier: Tier) -> int:
+        """The rung that the tier is on: the stack's, except on the way from one to another."""
+        return self.rungs.get(tier.name, self.rung)
+
+    def has_servers(self, tier: Tier) -> bool:
+        """Whether the stack has the tier, and with servers of its own."""
+        table = self.tables.get(tier.name)
+        return table is not None and tier.has_servers(table, self.rung_of(tier))
+
+    def follows_load(self, tier: Tier) -> bool:
+        """Whether its rung lets the number of its servers follow the load."""
+        return bool(tier.scaled) and tier.name in self.tables and self.rung_of(tier) >= tier.scaled
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -77,14 +90,17 @@ class Stack:
         )
 
 
-def parse(text: str, *, source: str = FILE_NAME) -> Stack:
-    """Read the text of a stack file. Raise StackFileError for whatever is wrong in it."""
+def parse(text: str, *, source: str = FILE_NAME, rung: int | None = None) -> Stack:
+    """Read the text of a stack file. Raise StackFileError for whatever is wrong in it.
+
+    `rung`: as if the text said this one.
+    """
     origin = Source(name=source, text=text)
     document = origin.document()
     names = ["rung", "app", *(each.name for each in tiers())]
     for key in document:
         known(origin, names, (key,), "table or setting")
-    number = _rung(origin, document.get("rung", DEFAULT_RUNG))
+    number = _rung(origin, document.get("rung", DEFAULT_RUNG) if rung is None else rung)
     wanted = {*rungs.preset(number), *document} - {"rung", "app"}
     app = table(origin, App, "app", document.get("app", {}))
     tables = {
@@ -163,9 +179,7 @@ def _bare(stack: Stack, places: Places) -> Context:
         tables=stack.tables,
         places=places,
         distributed=frozenset(each.name for each in stack.with_servers),
-        scaled=frozenset(
-            each.name for each in stack.tiers if each.scaled and stack.rung >= each.scaled
-        ),
+        scaled=frozenset(each.name for each in stack.tiers if stack.follows_load(each)),
         leaving=stack.leaving,
     )
 

@@ -14,7 +14,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from millions.errors import MillionsError, ReleaseError, StateError, UnitFailedError
+from millions.cli.climbing import record as climbs
+from millions.errors import ClimbError, MillionsError, ReleaseError, StateError, UnitFailedError
 from millions.runtime import desired as desireds
 from millions.runtime import status as statuses
 from millions.runtime import supervisor
@@ -39,8 +40,11 @@ SLACK_S = 30.0
 
 
 @contextmanager
-def alone(state: StateFolder) -> Generator[None]:
-    """Hold the stack for one command. Raise StateError when another one holds it."""
+def alone(state: StateFolder, *, during_climb: bool = False) -> Generator[None]:
+    """Hold the stack for one command. Raise StateError when another one holds it.
+
+    Raise ClimbError while a climb is not at its end, unless the command may be given then.
+    """
     path = state.path / "command.lock"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -55,9 +59,21 @@ def alone(state: StateFolder) -> Generator[None]:
             ) from None
         os.ftruncate(file, 0)
         os.pwrite(file, str(os.getpid()).encode(), 0)
+        if not during_climb:
+            _no_climb(state)
         yield
     finally:
         os.close(file)
+
+
+def _no_climb(state: StateFolder) -> None:
+    climb = climbs.read(state)
+    if climb is not None:
+        raise ClimbError(
+            cannot=f"change the stack {state.identity.name}",
+            because=f"a climb from rung {climb.ends[0]} to {climb.ends[1]} is not at its end",
+            try_="millions climb --resume, or millions climb --undo",
+        )
 
 
 def current(state: StateFolder) -> Desired | None:

@@ -48,6 +48,7 @@ def command(
             releasing.remember(opened, release)
         else:
             releasing.roll_out(_known(opened, release, kept), release, progress)
+            releasing.note(opened.state, opened.file.read_text(encoding="utf-8"))
     if as_json:
         click.echo(json.dumps({"release": release, "before": before}))
     elif release == before:

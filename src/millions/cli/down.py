@@ -34,7 +34,7 @@ def command(ctx: click.Context, *, erase_data: bool, yes: bool, as_json: bool) -
                 because=f"{typed!r} is not its name; nothing was changed",
                 try_="millions down, which keeps the data",
             )
-    with changing.alone(state), Progress(silent=as_json) as progress:
+    with changing.alone(state, during_climb=True), Progress(silent=as_json) as progress:
         stopped = ending.stop(state, progress)
         if erase_data:
             progress.say("erasing its data")

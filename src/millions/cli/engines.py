@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +92,7 @@ def _in_wheel(need: EngineNeed) -> Path:
     return Path(found.origin).parent / folder
 
 
+@cache  # a climb asks for each of its steps
 def _major(program: Path, option: str) -> int:
     try:
         asked = subprocess.run(

@@ -27,6 +27,8 @@ VERBS = {
     "status": "Say what runs and how it is.",
     "plan": "Say what `up` would do and why; change nothing.",
     "deploy": "Release the application's current code without failing a request.",
+    "climb": "Go to another rung or stack file, step by step, while everything goes on.",
+    "apply": "Go from what runs to what the stack file says, step by step, as `climb` does.",
     "move": "Move the database to another, larger server while everything goes on.",
     "switchover": "Let another member of the database lead, on purpose.",
     "scale": "Change how many servers a tier has, without failing a request.",

@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from millions.cli import changing
-from millions.cli.moving import erasing, record, refusals, resuming
-from millions.cli.moving import move as moves
+from millions.cli.moving import beginning, erasing, record, refusals, resuming
 from millions.cli.moving.record import Move
-from millions.cli.moving.site import Site, site
 from millions.cli.opened import Opened, open_stack
 from millions.cli.progress import Progress
-from millions.cli.running import required
 from millions.errors import DataRefusedError
 
 if TYPE_CHECKING:
@@ -80,30 +77,11 @@ def _move(opened: Opened, target: int, memory_mib: int, progress: Progress) -> M
     )
     if memory_mib:
         wanted = dataclasses.replace(wanted, memory_mib=memory_mib)
-    return asyncio.run(_checked(opened, wanted, progress, fresh=found is None))
+    return asyncio.run(beginning.begin(opened, wanted, progress, fresh=found is None))
 
 
 def _goes_on(opened: Opened, found: Move, target: int) -> bool:
     return found.target == target and changing.current(opened.state) is not None
-
-
-async def _checked(opened: Opened, wanted: Move, progress: Progress, *, fresh: bool) -> Move:
-    """Check everything, then move."""
-    if fresh:
-        required(opened.state)
-        refusals.of_the_command(opened, wanted)
-        place = site(opened, wanted, progress)
-        try:
-            await _refuse(place, wanted)
-        finally:
-            await place.close()
-    return await moves.move(opened, wanted, progress)
-
-
-async def _refuse(place: Site, wanted: Move) -> None:
-    await refusals.of_the_stack(place, wanted)
-    for note in await refusals.of_the_server(place):
-        place.progress.say(note)
 
 
 def _erase(opened: Opened, progress: Progress, *, asked: bool) -> tuple[str, ...]:

@@ -23,11 +23,15 @@ FILE_BYTES_MAX = 1_048_576
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A stack file that was read, and the state folder of its stack."""
+    """A stack file that was read, and the state folder of its stack.
+
+    `between` says that the stack is one on the way of a climb, which no file holds.
+    """
 
     file: Path
     stack: Stack
     state: StateFolder
+    between: bool = False
 
     @property
     def folder(self) -> Path:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from millions.runtime.state import StateFolder
     from millions.runtime.status import Status
 
+RUNS_BY = "running.toml"
 OPEN_UMASK = 0o022
 """What is served to everybody may be read by the units' user."""
 
@@ -59,9 +60,24 @@ def planned(opened: Opened) -> str:
 
 def remember(opened: Opened, release: str) -> None:
     """Keep what the stack file said of a release that became ready, for a rollback to it."""
+    text = opened.file.read_text(encoding="utf-8")
     kept = _kept(opened.state, release)
     files.make_folder(kept.parent)
-    files.write(kept, opened.file.read_text(encoding="utf-8"))
+    files.write(kept, text)
+    note(opened.state, text)
+
+
+def note(state: StateFolder, text: str) -> None:
+    """Keep the text of the stack file by which the stack runs now."""
+    files.write(state.path / RUNS_BY, text)
+
+
+def noted(state: StateFolder, release: str) -> str | None:
+    """Answer the text by which the stack runs; None when it was not kept."""
+    for path in (state.path / RUNS_BY, _kept(state, release)):
+        if path.exists():
+            return path.read_text(encoding="utf-8")
+    return None
 
 
 def proven(state: StateFolder) -> tuple[str, ...]:
@@ -150,16 +166,21 @@ def build_assets(opened: Opened, release: str) -> None:
 
 def as_released(opened: Opened, release: str) -> Opened:
     """Answer the stack with the [app] table that `release` was made with."""
-    kept = _kept(opened.state, release)
+    text = kept_text(opened.state, release)
+    app = stacks.parse(text, source=f"the stack file of {release}").app
+    return dataclasses.replace(opened, stack=dataclasses.replace(opened.stack, app=app))
+
+
+def kept_text(state: StateFolder, release: str) -> str:
+    """Answer what the stack file said of a release that was ready. Raise ReleaseError."""
+    kept = _kept(state, release)
     if not kept.exists():
         raise ReleaseError(
             cannot=f"go back to {release}",
             because="what its stack file said was not kept",
             try_="millions deploy",
         )
-    text = kept.read_text(encoding="utf-8")
-    app = stacks.parse(text, source=f"the stack file of {release}").app
-    return dataclasses.replace(opened, stack=dataclasses.replace(opened.stack, app=app))
+    return kept.read_text(encoding="utf-8")
 
 
 def _excluded(opened: Opened) -> tuple[str, ...]:

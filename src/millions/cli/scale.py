@@ -65,6 +65,7 @@ def command(ctx: click.Context, *, pairs: tuple[str, ...], as_json: bool) -> Non
                     editing.set_value(before.file, name, key, value)
             after = releasing.as_released(opened.open_stack(ctx), release)
             releasing.roll_out(after, release, progress)
+            releasing.note(after.state, editing.text_of(after.file))
         except BaseException:
             editing.put_back(before.file, former)
             raise

@@ -217,4 +217,5 @@ TIER = Tier(
     check=check,
     needs=(ETCD, PATRONI),
     certificates=certificates,
+    pause_s=1.0,
 )

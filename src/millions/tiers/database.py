@@ -376,4 +376,6 @@ TIER = Tier(
     gives=gives,
     needs=(POSTGRESQL,),
     secrets=(APPLICATION_SECRET, ADMINISTRATION_SECRET, REPLICATION_SECRET, API_SECRET),
+    moved=2,
+    pause_s=1.0,
 )

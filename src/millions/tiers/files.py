@@ -243,4 +243,5 @@ TIER = Tier(
     secrets=(ACCESS_SECRET, TOKEN_SECRET, INDEX_SECRET),
     certificates=certificates,
     distributed=6,
+    progress="millions.sdk.files_progress",
 )

@@ -170,6 +170,11 @@ class Tier:
     the web process, unless the stack file says how many `servers` it has. 0: it never lives there.
     `scaling` says how the number of servers follows the load, of the group called as the tier;
     `scaled` is the rung from which on it does unless the stack file says otherwise. 0: on none.
+
+    What a climb has to know: `progress` is the module of the SDK whose `unmoved` answers how much
+    of the tier's data is still to go between the forms with and without servers; '' where no data
+    moves. `moved` is the rung from which on its data is on another server than the first, the
+    setting `server`; 0: never. `pause_s` is how long a write may wait while it comes or goes.
     """
 
     name: str
@@ -187,6 +192,14 @@ class Tier:
     distributed: int = 0
     scaling: ScalingOf = no_scaling
     scaled: int = 0
+    progress: str = ""
+    moved: int = 0
+    pause_s: float = 0.0
+
+    @property
+    def comes(self) -> int:
+        """The rung that brings its servers."""
+        return self.distributed or self.rung
 
     def has_servers(self, table: Table, rung: int) -> bool:
         """Whether it has servers of its own on `rung` with these settings."""

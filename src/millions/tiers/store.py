@@ -202,4 +202,5 @@ TIER = Tier(
     needs=(VALKEY,),
     secrets=(SECRET,),
     distributed=RUNG,
+    progress="millions.sdk.store.progress",
 )

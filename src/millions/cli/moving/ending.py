@@ -9,7 +9,7 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from millions.cli import editing
+from millions.cli import editing, releasing
 from millions.cli.moving import record, servers
 from millions.cli.moving.servers import LOST
 from millions.cli.moving.site import ask_for, kill, settled, text_with, until
@@ -41,10 +41,13 @@ async def tidy(site: Site, move: Move) -> None:
 
 
 def write_stack_file(site: Site, move: Move) -> None:
-    """Write where the database is into the stack file (blocking)."""
+    """Write where the database is into the stack file (blocking); a climb writes it at its end."""
+    if site.opened.between:
+        return
     text = text_with(site.opened, move.target, move.memory_mib)
     if text != editing.text_of(site.opened.file):
         editing.put_back(site.opened.file, text)
+        releasing.note(site.state, text)
 
 
 async def undo(site: Site, move: Move) -> None:

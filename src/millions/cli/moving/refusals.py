@@ -42,6 +42,13 @@ ROOM_FACTOR = 1.2
 
 def of_the_command(opened: Opened, wanted: Move) -> None:
     """Refuse what the stack file and the machine already forbid."""
+    of_the_plan(opened, wanted)
+    _data(opened.state, wanted.target)
+    _memory(wanted.memory_mib or table(opened).memory_mib)
+
+
+def of_the_plan(opened: Opened, wanted: Move) -> None:
+    """Refuse what the stack file already forbids."""
     if CONSENSUS in opened.stack.tables:
         raise MoveError(
             cannot=f"move the database to server {wanted.target}",
@@ -61,8 +68,6 @@ def of_the_command(opened: Opened, wanted: Move) -> None:
             try_="another number; or memory_mib in the stack file and millions up, which restarts "
             "it where it is",
         )
-    _data(opened.state, wanted.target)
-    _memory(wanted.memory_mib or table(opened).memory_mib)
 
 
 async def of_the_stack(site: Site, wanted: Move) -> None:

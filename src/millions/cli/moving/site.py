@@ -114,8 +114,10 @@ def first_unit() -> str:
 
 
 def unit(opened: Opened, server: int, *, release: str, memory_mib: int = 0) -> Unit:
-    """Answer the database's unit as it is when the stack file names `server`."""
-    stack = stacks.parse(text_with(opened, server, memory_mib), source=str(opened.file))
+    """Answer the database's unit as it is when the stack names `server`. StackFileError if none."""
+    said = {"server": server, **({"memory_mib": memory_mib} if memory_mib else {})}
+    table = opened.stack.tables[TIER].model_copy(update=said)
+    stack = dataclasses.replace(opened.stack, tables={**opened.stack.tables, TIER: table})
     moved = dataclasses.replace(opened, stack=stack)
     places = placed.places(moved, release=release, release_folder=opened.state.releases / release)
     return next(each for each in stacks.units(stack, places) if each.tier == TIER)

@@ -1,0 +1,68 @@
+"""What a step leaves behind is erased, once the engine proves that it is elsewhere.
+
+What cannot be proven is kept, and said.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from millions.cli import changing
+from millions.cli.moving import copies_left
+from millions.errors import ClimbError
+from millions.runtime import files, supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from millions.cli.opened import Opened
+    from millions.cli.progress import Progress
+    from millions.runtime.state import StateFolder
+
+MARK = "moved-back"
+"""The file in a unit's data folder that says that nothing in it counts any more."""
+
+ERASED_WITHIN_S = 600.0
+LOOK_S = 0.05
+
+
+def mark(state: StateFolder, names: Iterable[str]) -> None:
+    """Write down beside the data of these units that it is elsewhere by now (blocking)."""
+    for name in names:
+        data = state.unit(name) / "data"
+        if data.is_dir():
+            files.write(data / MARK, "what was here has gone back\n")
+
+
+def erase(state: StateFolder, names: Iterable[str], progress: Progress) -> None:
+    """Erase the folders of units that are not wanted any more (blocking, bounded)."""
+    former = changing.last(state)
+    there = tuple(name for name in names if state.unit(name).exists())
+    if former is None or not there:
+        return
+    progress.tell(f"erases what {', '.join(there)} held; it is elsewhere")
+    wanted = dataclasses.replace(former, generation=former.generation + 1, consent=there)
+    changing.written(state, wanted, progress)
+    deadline_s = time.monotonic() + ERASED_WITHIN_S
+    while any(state.unit(name).exists() for name in there):
+        if time.monotonic() > deadline_s:
+            raise ClimbError(
+                cannot=f"erase {', '.join(there)}",
+                because=f"their folders are there after {ERASED_WITHIN_S:g} s",
+                try_="millions status, then millions climb --resume",
+            )
+        supervisor.ensure(state)
+        time.sleep(LOOK_S)
+
+
+def copies(opened: Opened, progress: Progress) -> None:
+    """Erase copies of the database of which nothing runs, if its server has all of them (blocking).
+
+    Nothing is erased while the database has members: their copies are theirs.
+    """
+    found = copies_left.copies(opened)
+    for name in found.others:
+        progress.tell(f"{name} keeps its data: not all of it is proven to be elsewhere")
+    erase(opened.state, found.contained, progress)

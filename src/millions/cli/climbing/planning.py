@@ -1,0 +1,178 @@
+"""A climb before it is begun: where it goes from and to, and everything that would forbid it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from millions import stack as stacks
+from millions.cli import editing, placed, releasing
+from millions.cli.climbing import doing, proving
+from millions.cli.climbing.record import Climb
+from millions.cli.moving import record as moves
+from millions.cli.moving import refusals
+from millions.cli.moving.record import Move
+from millions.cli.opened import FILE_BYTES_MAX
+from millions.cli.running import look, release_of, required
+from millions.climb import steps as plans
+from millions.climb.steps import Kind
+from millions.errors import ClimbError, MoveError, StackFileError
+from millions.tiers import tier as tier_called
+from millions.tiers import tiers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from millions.cli.opened import Opened
+    from millions.climb.steps import Step
+    from millions.stack import Stack
+
+FIRST_SERVER = 1
+
+
+def to_rung(opened: Opened, number: int) -> Climb:
+    """Answer the climb to rung `number`; the stack file stays as it is otherwise."""
+    release, runs = _runs(opened)
+    _unedited(opened, runs)
+    text = editing.changed(runs, None, "rung", number, source=str(opened.file))
+    now, wanted = stacks.parse(runs).rung, stacks.parse(text).rung
+    for tier in tiers():
+        server = int(getattr(stacks.parse(runs).tables.get(tier.name), "server", 0))
+        if not tier.moved or not server:
+            continue
+        if now < tier.moved <= wanted and server == FIRST_SERVER:
+            text = editing.changed(text, tier.name, "server", FIRST_SERVER + 1)
+        elif wanted < tier.moved <= now and server != FIRST_SERVER:
+            text = editing.changed(text, tier.name, "server", FIRST_SERVER)
+    app = _app_of(opened, release)
+    return _climb(release, runs, text, apps=(app, app))
+
+
+def to_file(opened: Opened, path: Path) -> Climb:
+    """Answer the climb to what another stack file says."""
+    release, runs = _runs(opened)
+    _unedited(opened, runs)
+    if path.stat().st_size > FILE_BYTES_MAX:
+        raise StackFileError(
+            cannot=f"read {path}", because="it is too large for a stack file", try_="another file"
+        )
+    return _to_text(opened, release, runs, editing.text_of(path), source=str(path))
+
+
+def to_stack_file(opened: Opened) -> Climb:
+    """Answer the climb from what runs to what the stack file says now."""
+    release, runs = _runs(opened)
+    return _to_text(opened, release, runs, editing.text_of(opened.file), source=str(opened.file))
+
+
+def check(opened: Opened, climb: Climb) -> None:
+    """Raise for whatever is known now to forbid one of the steps; nothing was changed then."""
+    move = moves.read(opened.state)
+    if move is not None:
+        raise MoveError(
+            cannot="climb",
+            because=f"a move of the database to server {move.target} is half done",
+            try_="millions up, or the move again: both finish it or undo it",
+        )
+    _well(opened)
+    renamed: dict[str, str | None] = {}
+    before = climb.first
+    for step in climb.steps:
+        _check_step(opened, climb, step, before, renamed)
+        before = step.stack
+
+
+def _check_step(
+    opened: Opened, climb: Climb, step: Step, before: Stack, renamed: dict[str, str | None]
+) -> None:
+    """Raise what forbids a step; `renamed` says where data will be by then, None: nowhere."""
+    there = doing.at(opened, step.stack)
+    tier = tier_called(step.tier)
+    if step.kind is Kind.RETURNS and tier and proving.progress_of(tier.progress) is None:
+        raise ClimbError(
+            cannot=f"let the data of {step.tier} go back",
+            because="this version has no way back for it",
+            try_=f"a rung that has {step.tier} with servers",
+        )
+    if step.kind is Kind.MOVES:
+        one, two = (
+            int(getattr(each.tables[step.tier], "server", 0)) for each in (before, step.stack)
+        )
+        refusals.of_the_plan(there, Move(origin=one, target=two))
+        renamed[f"{step.tier}.{two}"] = renamed.get(f"{step.tier}.{one}", f"{step.tier}.{one}")
+        renamed[f"{step.tier}.{one}"] = None
+    if step.kind is Kind.GOES and tier and tier.progress:
+        units = doing.units(opened, before, climb.release)
+        renamed |= {each.name: None for each in units if each.tier == step.tier}
+
+    def read(unit: str, name: str) -> str | None:
+        place = renamed.get(unit, unit)
+        return None if place is None else placed.read_data(opened, place, name)
+
+    folder = opened.state.releases / climb.release
+    places = placed.places(there, release=climb.release, release_folder=folder)
+    stacks.check(step.stack, places, read)
+
+
+def _to_text(opened: Opened, release: str, runs: str, text: str, *, source: str) -> Climb:
+    found = stacks.parse(text, source=source)
+    if found.name != opened.state.identity.name:
+        raise StackFileError(
+            cannot=f"climb to {source}",
+            because=f"[app] name is {found.name!r}, and this stack is "
+            f"{opened.state.identity.name!r}",
+            try_=f'name = "{opened.state.identity.name}"',
+        )
+    return _climb(release, runs, text, apps=(_app_of(opened, release), text))
+
+
+def _climb(release: str, origin: str, target: str, *, apps: tuple[str, str]) -> Climb:
+    bare = Climb(
+        origin=origin,
+        target=target,
+        app=apps[0],
+        app_wanted=apps[1],
+        release=release,
+        names=(),
+        began_at_s=time.time(),
+    )
+    return dataclasses.replace(bare, names=tuple(each.name for each in plans.along(bare.way)))
+
+
+def _runs(opened: Opened) -> tuple[str, str]:
+    """Answer the release that runs and the text by which it does."""
+    release = release_of(required(opened.state))
+    text = releasing.noted(opened.state, release)
+    if text is None:
+        raise ClimbError(
+            cannot="climb",
+            because="what the stack file said when the stack was started was not kept",
+            try_="millions up, then the climb",
+        )
+    return release, text
+
+
+def _app_of(opened: Opened, release: str) -> str:
+    """The text whose [app] table the release that runs was made with."""
+    return releasing.kept_text(opened.state, release)
+
+
+def _unedited(opened: Opened, runs: str) -> None:
+    """Refuse to climb from something else than what the stack file says."""
+    one, two = stacks.parse(runs), opened.stack
+    if plans.steps(dataclasses.replace(one, app=two.app), two) or one.rung != two.rung:
+        raise ClimbError(
+            cannot=f"climb with {opened.file}",
+            because="it says something else than what runs",
+            try_="millions apply, which goes there; then the climb",
+        )
+
+
+def _well(opened: Opened) -> None:
+    if not look(opened.state).well:
+        raise ClimbError(
+            cannot=f"climb with {opened.stack.name}",
+            because="not everything of the stack is ready",
+            try_="millions status, then millions up",
+        )

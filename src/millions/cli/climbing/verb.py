@@ -1,0 +1,133 @@
+"""What `climb` and `apply` have in common: plan, print, ask, go."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from millions.cli import changing, exits
+from millions.cli.climbing import going, planning, record, saying
+from millions.cli.progress import Progress
+from millions.climb.steps import Kind
+from millions.climb.table import State
+from millions.errors import ClimbError, DataRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from millions.cli.climbing.record import Climb
+    from millions.cli.opened import Opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the command line said of how to go."""
+
+    plan_only: bool = False
+    yes: bool = False
+    pause_after: str = ""
+    as_json: bool = False
+
+
+def fresh(opened: Opened, planned: Callable[[Opened], Climb], wishes: Wishes) -> int:
+    """Plan a climb, say what it will do, and go (blocking); answer the exit status."""
+    with changing.alone(opened.state):
+        climb = planned(opened)
+        planning.check(opened, climb)
+        if wishes.plan_only or not wishes.as_json:
+            _print(opened, climb, wishes)
+        if wishes.plan_only:
+            return exits.DONE.status
+        _consent(climb, wishes)
+        record.begin(opened.state)
+        for step in climb.steps:
+            ends = (step.rung_from, step.rung_to)
+            record.tell(opened.state, "step", step.name, "planned", ends, why=step.why)
+        record.write(opened.state, climb)
+        return _go(opened, climb, wishes)
+
+
+def unfinished(opened: Opened, wishes: Wishes, *, undo: bool) -> int:
+    """Go on with the climb that is not at its end, or back (blocking); answer the exit status."""
+    with changing.alone(opened.state, during_climb=True):
+        climb = _found(opened, undo=undo)
+        if undo:
+            with Progress(silent=wishes.as_json) as progress:
+                begun = climb
+                climb = _interruptible(lambda: going.turned(opened, begun, progress))
+        if wishes.plan_only:
+            _print(opened, climb, wishes)
+            return exits.DONE.status
+        return _go(opened, climb, wishes)
+
+
+def _found(opened: Opened, *, undo: bool) -> Climb:
+    climb = record.read(opened.state)
+    if climb is None:
+        raise ClimbError(
+            cannot="undo a climb" if undo else "go on with a climb",
+            because="none is under way",
+            try_="millions climb RUNG",
+        )
+    return climb
+
+
+def _go(opened: Opened, climb: Climb, wishes: Wishes) -> int:
+    began_s = time.monotonic()
+    found = saying.told(opened, climb)
+    with Progress(silent=wishes.as_json) as progress:
+        climb = _interruptible(
+            lambda: going.go(opened, climb, progress, pause_after=wishes.pause_after)
+        )
+    took_s = time.monotonic() - began_s
+    done = climb.state is State.DONE
+    if wishes.as_json:
+        saying.outcome(climb, found, done=done, took_s=took_s)
+    elif done:
+        click.echo(f"{opened.stack.name} is on rung {climb.ends[1]}; it took {took_s:.1f} s")
+    else:
+        click.echo(
+            f"paused before {climb.names[climb.at]}: millions climb --resume goes on, --undo back"
+        )
+    return exits.DONE.status
+
+
+def _print(opened: Opened, climb: Climb, wishes: Wishes) -> None:
+    found = saying.told(opened, climb)
+    if wishes.as_json:
+        saying.outcome(climb, found, done=False, took_s=0.0)
+    else:
+        saying.steps(found, first=climb.at + 1)
+
+
+def _consent(climb: Climb, wishes: Wishes) -> None:
+    """Ask before servers are erased whose data has gone back."""
+    tiers = [each.tier for each in climb.steps if each.kind is Kind.RETURNS]
+    if not tiers or wishes.yes:
+        return
+    click.echo(f"The servers of {' and '.join(tiers)} are erased once their data is back", err=True)
+    if click.prompt("Type yes to go on", default="", err=True) != "yes":
+        raise DataRefusedError(
+            cannot="climb down",
+            because="nobody consented; nothing was changed",
+            try_="the same with --yes",
+        )
+
+
+def _interruptible(go: Callable[[], Climb]) -> Climb:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return go()
+    except KeyboardInterrupt:
+        click.echo("the climb is kept: millions climb --resume goes on, --undo back", err=True)
+        raise
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""A climb under load: clients beside it, what it used, and the report with its picture."""

@@ -2,10 +2,11 @@
 # make down   stop it (its data stays)
 # make test   set up what is needed and run every check
 # make check  the same
+# make climb  the application's own copy goes from one server to all tiers and back under load; prints the report
 # make setup  only set up
 # make docs   write the generated pages of docs/reference anew
 STACK := examples/photos/millions.toml
-.PHONY: up down test check setup docs
+.PHONY: up down climb test check setup docs
 
 up:
 	@scripts/setup
@@ -13,6 +14,10 @@ up:
 
 down:
 	@.venv/bin/millions -C $(STACK) down
+
+climb:
+	@scripts/setup
+	@.venv/bin/python -m millions.cli.climbing.tour examples/photos
 
 test check:
 	@scripts/setup --dev

@@ -14,8 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from millions.cli import exits
+from millions.cli.climbing import words as climbing
 from millions.cli.opened import stack_file
 from millions.drill import clearing, drills, perform
+from millions.drill.climbs import folder as climbs
+from millions.drill.climbs.document import document as of_climb
 from millions.drill.faults import step as steps
 from millions.drill.faults.kinds import KINDS
 from millions.drill.report.document import document
@@ -133,9 +136,12 @@ def run(ctx: click.Context, /, *, name: str | None, as_json: bool, **options: An
 def report(*, folder: Path | None, as_json: bool) -> int:
     """Say again what came of a drill, and write its report anew.
 
-    FOLDER is what `millions drill run` printed; without it the last one.
+    FOLDER is what `millions drill run` printed; without it the last one. The folder of a climb
+    under load will do as well.
     """
     found = folder or _last()
+    if (found / climbs.DRIVE).exists():
+        return _of_climb(found, as_json=as_json)
     verdict = perform.judge(found)
     if as_json:
         click.echo(json.dumps(document(verdict, line=False) | {"folder": str(found)}, indent=1))
@@ -254,6 +260,16 @@ def _last() -> Path:
             try_="millions drill run kill-web",
         )
     return max(folders, key=lambda each: each.stat().st_mtime)
+
+
+def _of_climb(folder: Path, *, as_json: bool) -> int:
+    ascent = climbs.judge(folder)
+    if as_json:
+        click.echo(json.dumps(of_climb(ascent) | {"folder": str(folder)}, indent=1))
+    else:
+        click.echo(climbing.outcome(ascent))
+        click.echo(f"report: {folder / climbs.PAGE}")
+    return exits.DONE.status if ascent.well else exits.BROKEN.status
 
 
 def _show(outcome: Outcome) -> None:

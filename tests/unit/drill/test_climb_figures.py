@@ -85,14 +85,21 @@ def test_a_step_that_never_ended_makes_the_climb_unwell_and_lasts_to_the_end() -
     assert unfinished.steps[-1].step.ended == 30.0
 
 
+def test_a_step_that_failed_and_was_gone_on_with_leaves_a_finished_climb() -> None:
+    failed = [*EVENTS[:5], event(13.0, "step", "failed", "database", (1, 2))]
+    assert not climbed(events=failed).finished
+    again = event(13.5, "step", "began", "database", (1, 2))
+    assert climbed(events=[*failed, again, *EVENTS[5:]]).finished
+
+
 def test_the_rung_changes_when_a_step_ends_and_goes_back_when_one_is_undone() -> None:
     events = [
         event(1.0, "step", "began", "a", (1, 2)),
         event(2.0, "step", "ended", "a", (1, 2)),
         event(3.0, "step", "began", "b", (2, 3)),
         event(4.0, "step", "failed", "b", (2, 3)),
-        event(5.0, "step", "began", "a", (1, 2)),
-        event(6.0, "step", "undone", "a", (1, 2)),
+        event(5.0, "step", "began", "a back", (2, 1)),
+        event(6.0, "step", "undone", "a back", (2, 1)),
     ]
     standing = marks.levels(events, origin=1_000_000.0)
     assert standing == ((0.0, 1), (2.0, 2), (6.0, 1))

@@ -83,8 +83,12 @@ class Watch:
             self._seen.status = statuses.read(self._state.status)
         with suppress(MillionsError, OSError, ValueError):
             path = self._state.path / record.FILE
-            events = folders.read_events(path)
-            self._seen.events = [each for each in events if each.at_s >= self._since_s]
+            known = set(self._seen.events)  # the file begins anew with each climb
+            self._seen.events += [
+                each
+                for each in folders.read_events(path)
+                if each.at_s >= self._since_s and each not in known
+            ]
         self._view.show(self._seen)
 
 

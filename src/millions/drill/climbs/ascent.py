@@ -94,8 +94,9 @@ class Ascent:
 
     @property
     def finished(self) -> bool:
-        """Whether every step that began came to its end."""
-        return all(each.step.state == "ended" for each in self.steps)
+        """Whether the last step came to its end, and none of the others is still under way."""
+        states = [each.step.state for each in self.steps]
+        return "began" not in states and states[-1:] != ["failed"]
 
     @property
     def well(self) -> bool:

@@ -71,10 +71,12 @@ def levels(
 
 
 def reached(event: Event) -> int:
-    """Answer the rung on which the stack stands by this event; 0 when it says nothing of that."""
-    if event.kind == "phase":
-        return 0
-    return {"ended": event.rung_to, "undone": event.rung_from}.get(event.state, 0)
+    """Answer the rung on which the stack stands by this event; 0 when it says nothing of that.
+
+    A step of the way back is a step as well: undone, it has come to where it leads.
+    """
+    over = event.kind != "phase" and event.state in ("ended", "undone")
+    return event.rung_to if over else 0
 
 
 def level(standing: Sequence[tuple[float, int]], at: float) -> int:

@@ -84,7 +84,7 @@ def _bands(ascent: Ascent, time: Time) -> str:
     parts: list[str] = []
     for each in ascent.steps:
         left, right = time.x(each.step.began), time.x(each.step.ended)
-        style = "band" if each.step.state == "ended" else "band bad"
+        style = "band" if each.step.state in ("ended", "undone") else "band bad"
         said = f"{each.step.name}: {each.step.ended - each.step.began:.1f} s. {each.step.why}"
         parts.append(
             f'<rect class="{style}" x="{left}" y="{PANELS_TOP}" width="{max(1, right - left):.1f}"'

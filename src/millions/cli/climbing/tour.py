@@ -1,0 +1,132 @@
+"""What `make climb` does: an application's own copy goes up all rungs and down again, under load.
+
+    python -m millions.cli.climbing.tour examples/photos
+
+A throw-away stack with addresses and state of its own, so that one that runs is not disturbed; each
+step is taken with `millions climb`, as a person would. Nothing of it is left but the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from millions import rungs
+from millions.cli import exits
+from millions.cli.climbing import words
+from millions.cli.climbing.driven import driven
+from millions.cli.climbing.seen import Load
+from millions.cli.main import say
+from millions.drill import stage as stages
+from millions.drill.workloads.choice import TARGETS
+from millions.errors import MillionsError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from millions.cli.climbing.driven import Driven
+    from millions.drill.stage import Stage
+
+HIGHEST = max(each for each in rungs.BUILT if each < 10)  # noqa: PLR2004  # those that a climb goes over
+STAY_S = 6.0
+RATE_PER_S = 60.0
+"""The photo-sharing application takes 10 ms of CPU a request: this leaves half of two cores free
+for what is started."""
+
+
+def main(arguments: list[str]) -> int:
+    """Go up and down, say what came of it, and answer the exit status."""
+    found = _arguments(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return _tour(found)
+    except KeyboardInterrupt:
+        click.echo("interrupted; nothing of the climb is left", err=True)
+        return exits.INTERRUPTED.status
+    except MillionsError as error:
+        say(error)
+        return exits.status_of(error)
+
+
+def _arguments(arguments: list[str]) -> argparse.Namespace:
+    up = [each for each in sorted(rungs.BUILT) if 1 < each <= HIGHEST]
+    way = [*up, *reversed([1, *up[:-1]])]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("application", type=Path, help="folder with a millions.toml")
+    parser.add_argument("--way", default=",".join(map(str, way)), help="the rungs, one by one")
+    parser.add_argument("--stay", type=float, default=STAY_S, help="seconds on each rung")
+    parser.add_argument("--drive", choices=list(TARGETS), default="photos")
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=RATE_PER_S, help="requests a second, 0: all")
+    parser.add_argument("--out", type=Path, help="folder of the report")
+    return parser.parse_args(arguments)
+
+
+def _tour(wanted: argparse.Namespace) -> int:
+    file = wanted.application.absolute() / "millions.toml"
+    source = tomllib.loads(file.read_text(encoding="utf-8"))
+    folder = None if wanted.drive == "pure" else file.parent
+    root = stages.make_root()
+    stage = stages.make(source, rung=1, folder=folder, root=root)
+    found: Driven | None = None
+    try:
+        click.echo("a stack of its own comes up on rung 1", err=True)
+        _do(stage, "up", "--detach")
+        load = Load(workload=wanted.drive, clients=wanted.clients, rate_per_s=wanted.rate)
+        name = source.get("app", {}).get("name", "") if folder is not None else ""
+        with driven(
+            stage.state, stage.address, load, rung=1, name=name, folder=wanted.out
+        ) as found:
+            _climb(stage, found, [int(each) for each in wanted.way.split(",")], wanted.stay)
+    finally:
+        _clear(stage, root)
+        well = _said(found)
+    return exits.DONE.status if well else exits.BROKEN.status
+
+
+def _said(found: Driven | None) -> bool:
+    """Say what came of it, as far as it came; answer whether all is as promised."""
+    if found is None or found.ascent is None:
+        return False
+    click.echo(words.outcome(found.ascent))
+    click.echo(f"report: {found.page}")
+    return found.ascent.well
+
+
+def _climb(stage: Stage, found: Driven, way: list[int], stay_s: float) -> None:
+    found.stay(stay_s)
+    for rung in way:
+        found.say(f"climbs to rung {rung}")
+        _do(stage, "climb", str(rung), "--yes", "--json")
+        found.say("looks around")
+        found.stay(stay_s)
+
+
+def _do(stage: Stage, *arguments: str) -> None:
+    asyncio.run(stage.do(*arguments))
+
+
+def _clear(stage: Stage, root: Path) -> None:
+    """Take the stack down and erase it; a second Ctrl-C would leave it half stopped."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(MillionsError):
+        asyncio.run(stage.millions("down"))
+    stages.erase(root)
+    signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -9,6 +9,7 @@ Source: proc(5): /proc/PID/stat fields 14 to 17, /proc/PID/smaps_rollup.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +26,9 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SUPERVISOR = "supervisor"
 """The supervisor stands beside the tiers: it is what watching them costs."""
 
-Group = tuple[str, str, int]
-"""Processes that are counted together: tier, unit and number of its start."""
+Group = tuple[str, str]
+"""Processes that are counted together: tier and unit. A process whose time goes to its parent when
+it ends, as that of PostgreSQL to Patroni, is in one with it, so that nothing counts twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +63,17 @@ class Meter:
         self._before = now
         if memory:
             self._memory = {}
-            for (tier, _, _), pids in groups.items():
+            for (tier, _), pids in groups.items():
                 self._memory[tier] = self._memory.get(tier, 0) + sum(map(memory_bytes, pids))
-        tiers = {tier: {unit for name, unit, _ in groups if name == tier} for tier, _, _ in groups}
+        units = Counter(tier for tier, _ in groups)
         return tuple(
             Usage(
                 tier=tier,
-                units=len(units),
+                units=count,
                 cpu_s=self._used.get(tier, 0.0),
                 memory_bytes=self._memory.get(tier, 0),
             )
-            for tier, units in sorted(tiers.items())
+            for tier, count in sorted(units.items())
         )
 
     def _groups(self, status: Status | None) -> dict[Group, list[int]]:
@@ -80,11 +82,9 @@ class Meter:
         for each in belonging.members(self._state):
             if each.unit:
                 tier = tiers.get(each.unit) or each.unit.rpartition(".")[0]
-                group = (tier, each.unit, each.number)
-                groups.setdefault(group, []).append(each.identity.pid)
+                groups.setdefault((tier, each.unit), []).append(each.identity.pid)
         if status is not None and processes.identify(status.supervisor_pid) is not None:
-            group = (SUPERVISOR, SUPERVISOR, status.supervisor_pid)
-            groups[group] = [status.supervisor_pid]
+            groups[(SUPERVISOR, SUPERVISOR)] = [status.supervisor_pid]
         return groups
 
 
@@ -107,7 +107,7 @@ def _of_supervisor(pid: int) -> dict[Group, float]:
     """The supervisor's own time: its children are the units, counted by themselves."""
     if processes.identify(pid) is None:
         return {}
-    return {(SUPERVISOR, SUPERVISOR, pid): cpu_s(pid, children=False)}
+    return {(SUPERVISOR, SUPERVISOR): cpu_s(pid, children=False)}
 
 
 def cpu_s(pid: int, *, children: bool = True) -> float:

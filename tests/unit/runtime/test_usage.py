@@ -8,7 +8,7 @@ import sys
 
 from millions.runtime.usage import added, cpu_s, memory_bytes
 
-WEB, OTHER = ("web", "web.1", 1), ("web", "web.2", 1)
+WEB, OTHER = ("web", "web.1"), ("web", "web.2")
 ENDS_WITHIN_S = 30
 
 

@@ -61,6 +61,12 @@ def test_the_stairs_go_up_where_the_step_ended() -> None:
     assert [abs(a - b) < 0.2 for a, b in zip(rises, ends, strict=True)] == [True, True]
 
 
+def test_the_scale_of_latencies_is_in_milliseconds_and_seconds() -> None:
+    said = [each.text for each in ET.fromstring(picture(climbed())).iter(f"{SVG}text")]
+    assert {"1 ms", "10 ms", "100 ms", "1 s"} <= set(said)
+    assert "10 s" not in said
+
+
 def test_a_climb_that_is_too_short_to_draw_says_so() -> None:
     assert "Too short to draw" in picture(climbed(load_from=40.0, load_until=41.0))
 

@@ -26,6 +26,7 @@ from millions.cli.climbing.driven import driven
 from millions.cli.climbing.seen import Load
 from millions.cli.main import say
 from millions.drill import stage as stages
+from millions.drill.perform import LOGS
 from millions.drill.workloads.choice import TARGETS
 from millions.errors import MillionsError
 
@@ -88,7 +89,7 @@ def _tour(wanted: argparse.Namespace) -> int:
         ) as found:
             _climb(stage, found, [int(each) for each in wanted.way.split(",")], wanted.stay)
     finally:
-        _clear(stage, root)
+        _clear(stage, root, keep=found.folder if found is not None else None)
         well = _said(found)
     return exits.DONE.status if well else exits.BROKEN.status
 
@@ -115,10 +116,16 @@ def _do(stage: Stage, *arguments: str) -> None:
     asyncio.run(stage.do(*arguments))
 
 
-def _clear(stage: Stage, root: Path) -> None:
-    """Take the stack down and erase it; a second Ctrl-C would leave it half stopped."""
+def _clear(stage: Stage, root: Path, *, keep: Path | None) -> None:
+    """Take the stack down and erase it; a second Ctrl-C would leave it half stopped.
+
+    What its units wrote goes into the folder `keep`, beside the report.
+    """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(MillionsError):
+    with suppress(MillionsError, TimeoutError, OSError):
+        if keep is not None:
+            (keep / LOGS).write_text(asyncio.run(stage.millions("logs")).out, encoding="utf-8")
+    with suppress(MillionsError, TimeoutError):
         asyncio.run(stage.millions("down"))
     stages.erase(root)
     signal.signal(signal.SIGINT, before)

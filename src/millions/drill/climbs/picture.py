@@ -152,14 +152,16 @@ def _latencies(ascent: Ascent, time: Time) -> str:
         for name in ("p99", "p50")
         for points in _strokes(ascent, time, name, lambda value: panel.y(height(value)))
     )
-    ticks = [
-        (height(each), milliseconds(each).replace(".0", "")) for each in TICKS_S if each <= top
-    ]
+    ticks = [(height(each), _round(each)) for each in TICKS_S if each <= top]
     return (
         panel.frame(time, ticks)
         + drawn
         + _keys(panel, [("p99", "99 of 100"), ("p50", "half of them")])
     )
+
+
+def _round(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1e3:g} ms"
 
 
 def _strokes(

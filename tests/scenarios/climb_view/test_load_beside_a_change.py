@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -22,7 +23,6 @@ from millions.testing import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from millions.drill.stage import Stage
 
@@ -126,3 +126,19 @@ def test_a_killed_command_leaves_no_client_behind(stage: Stage, tmp_path: Path) 
         assert len(clients_of(tmp_path)) == 1
         holder.send_signal(signal.SIGKILL)
     asyncio.run(eventually(lambda: clients_of(tmp_path) == [], within_s=GONE_WITHIN_S))
+
+
+def test_a_climb_with_load_beside_it_is_judged_and_reported_by_the_verb(stage: Stage) -> None:
+    ran = asyncio.run(
+        stage.millions("climb", "2", "--yes", "--drive", "pages", "--path", "/", "--rate", "40")
+    )
+    assert ran.status == 0, ran.out
+    assert "as promised" in ran.out
+    page = Path(ran.out.rpartition("report: ")[2].strip())
+    assert page.is_relative_to(stage.home or "")
+    told = orjson.loads((page.parent / folders.REPORT).read_bytes())
+    assert told["well"] is True
+    assert told["levels"][-1]["rung"] == 2
+    assert [each["state"] for each in told["steps"]] == ["ended"] * len(told["steps"]) != []
+    assert told["failed"] == 0
+    assert told["drive"]["workload"] == "pages"

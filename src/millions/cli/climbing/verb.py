@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from millions.cli import changing, exits
+from millions.cli.climbing import beside as besides
 from millions.cli.climbing import going, planning, record, saying
 from millions.cli.progress import Progress
 from millions.climb.steps import Kind
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from millions.cli.climbing.record import Climb
+    from millions.cli.climbing.seen import Load
     from millions.cli.opened import Opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the command line said of how to go."""
+    """What the command line said of how to go; `load` is what clients do meanwhile."""
 
     plan_only: bool = False
     yes: bool = False
     pause_after: str = ""
     as_json: bool = False
+    load: Load | None = None
 
 
 def fresh(opened: Opened, planned: Callable[[Opened], Climb], wishes: Wishes) -> int:
@@ -80,7 +83,10 @@ def _found(opened: Opened, *, undo: bool) -> Climb:
 def _go(opened: Opened, climb: Climb, wishes: Wishes) -> int:
     began_s = time.monotonic()
     found = saying.told(opened, climb)
-    with Progress(silent=wishes.as_json) as progress:
+    with (
+        besides.beside(opened, wishes.load, rung=climb.ends[0], silent=wishes.as_json) as driven,
+        Progress(silent=wishes.as_json or driven is not None) as progress,
+    ):
         climb = _interruptible(
             lambda: going.go(opened, climb, progress, pause_after=wishes.pause_after)
         )
@@ -94,7 +100,8 @@ def _go(opened: Opened, climb: Climb, wishes: Wishes) -> int:
         click.echo(
             f"paused before {climb.names[climb.at]}: millions climb --resume goes on, --undo back"
         )
-    return exits.DONE.status
+    well = driven is None or (driven.ascent is not None and driven.ascent.well)
+    return exits.DONE.status if well else exits.BROKEN.status
 
 
 def _print(opened: Opened, climb: Climb, wishes: Wishes) -> None:

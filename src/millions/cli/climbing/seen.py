@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from millions.climb.record import Event
     from millions.runtime.status import Status
 
-RATES_KEPT = 60
+RATES_KEPT = 40
 """Half seconds of which the rate is shown."""
 
 

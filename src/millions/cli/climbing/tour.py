@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     try:
         return _tour(found)
     except KeyboardInterrupt:
-        click.echo("interrupted; nothing of the climb is left", err=True)
+        click.echo("interrupted; the throw-away stack is gone", err=True)
         return exits.INTERRUPTED.status
     except MillionsError as error:
         say(error)

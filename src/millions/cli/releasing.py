@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 from millions import stack as stacks
-from millions.cli import canary, changing, checks, placed, stages
+from millions.cli import canary, changing, checks, holding, placed, stages
 from millions.cli.running import release_of
 from millions.errors import ReleaseError, StackFileError
 from millions.runtime import files, releases
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from millions.runtime.status import Status
 
 RUNS_BY = "running.toml"
+UNASKED_S = 1.0
+"""By then nobody asks a server that the directory names no more, and what was asked is answered."""
+
 OPEN_UMASK = 0o022
 """What is served to everybody may be read by the units' user."""
 
@@ -131,13 +135,20 @@ def roll_out(
 
 def _staged(opened: Opened, wanted: Desired, former: Desired | None, progress: Progress) -> Desired:
     """Go through the steps that must come before; answer what is wanted after that."""
+    running = former
     for units in stages.before(former, wanted):
-        step = dataclasses.replace(
-            wanted, units=units, directory=former.directory if former else None
-        )
+        step = dataclasses.replace(wanted, units=units, directory=stages.directory(former, wanted))
+        step = holding.before(opened.state, running, step, progress)
         changing.written(opened.state, step, progress)
-        wanted = dataclasses.replace(wanted, generation=wanted.generation + 1)
-    return wanted
+        if former is not None and units == former.units:
+            time.sleep(UNASKED_S)
+        running = step
+        wanted = dataclasses.replace(wanted, generation=step.generation + 1)
+    last = holding.before(opened.state, running, wanted, progress)
+    if last is wanted:
+        return wanted
+    changing.written(opened.state, last, progress)
+    return dataclasses.replace(wanted, generation=last.generation + 1)
 
 
 def _tried(opened: Opened, wanted: Desired, former: Desired | None, progress: Progress) -> Desired:

@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from millions.errors import ConflictError, UnavailableError
 from millions.sdk import position
-from millions.sdk.retry import NOT_PRIMARY, Fate, Patience, fate, sqlstate
+from millions.sdk.retry import DRIVER_ERRORS, NOT_PRIMARY, Fate, Patience, fate, sqlstate
 from millions.sdk.session import NotCommitted
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ SWEEP = f"""
         LIMIT {SWEPT_AT_ONCE} FOR UPDATE SKIP LOCKED)
     DELETE FROM millions.idempotency i USING gone WHERE i.key = gone.key
 """  # noqa: S608  # a constant
-LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+LOST = (*DRIVER_ERRORS, TimeoutError)
 
 T = TypeVar("T")
 
@@ -280,7 +280,7 @@ class Rows:
             try:
                 async with self._turn, asyncio.timeout(STATEMENT_S):
                     return await deed(await self._connected())
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DRIVER_ERRORS as error:
                 if not _is_away(error):
                     raise
                 self._drop()

@@ -87,18 +87,18 @@ class OpenShard:
     async def follow(self, shard: Shard) -> None:
         """Use the servers of `shard` from now on; blocks on others may go on for a while."""
         self._hold(shard)
-        if (shard.primary, *shard.replicas) == self._endpoints:
+        same = set(self._endpoints) == {shard.primary, *shard.replicas}  # in whatever order
+        if same and _is_watched(shard) is (self.topology is not None):
             return
-        if set(self._endpoints) == {shard.primary, *shard.replicas}:
-            return  # the same servers, in an order that matters to nobody
-        log.info("servers of a shard changed", shard=self.name, count=1 + len(shard.replicas))
+        if not same:
+            log.info("servers of a shard changed", shard=self.name, count=1 + len(shard.replicas))
         former = self.primary
         left = self._settle(shard)
         self._hold(shard)  # there may have been no topology before
-        if len(self._endpoints) == 1 and self.topology is not None:
+        if not _is_watched(shard) and self.topology is not None:
             topology, self.topology = self.topology, None
             await topology.stop()
-        if former is not self.primary:
+        if not same and former is not self.primary:
             await self.pool.expire_connections()
         for member in left:
             if self.topology is not None:
@@ -204,7 +204,7 @@ class OpenShard:
                 added.append(self.members[endpoint])
         gone = [endpoint for endpoint in self.members if endpoint not in self._endpoints]
         left = [self.members.pop(endpoint) for endpoint in gone]
-        if len(self._endpoints) > 1:
+        if _is_watched(shard):
             if self.topology is None:
                 name = f"{self._label} watch"
                 self.topology = Topology(self.name, name=name, settle_s=self._bounds.settle_s)
@@ -230,3 +230,8 @@ class OpenShard:
                     await asyncio.sleep(LEAVE_LOOK_S)
         await member.close(CLOSE_LIMIT_S)
         member.cut()
+
+
+def _is_watched(shard: Shard) -> bool:
+    """Whether its servers are looked at: there is a choice, or its blocks are to wait for one."""
+    return bool(shard.replicas) or shard.held

@@ -59,7 +59,9 @@ def test_a_change_of_something_else_has_no_step_before_it() -> None:
 
 def test_who_was_alone_leads_before_others_join() -> None:
     former, wanted = desired(WEB, ALONE), desired(WEB, *MEMBERS, *CONSENSUS)
-    (step,) = stages.before(former, wanted)
+    asked, step = stages.before(former, wanted)
+    assert sorted(names(asked)) == [*names(CONSENSUS), "database.1", "web.1"]
+    assert ALONE in asked  # it is not restarted before those that it asks are there
     assert sorted(names(step)) == [*names(CONSENSUS), "database.1", "web.1"]
     first = next(each for each in step if each.name == "database.1")
     assert (first.revision, first.group_least) == (MEMBERS[0].revision, 1)
@@ -67,7 +69,8 @@ def test_who_was_alone_leads_before_others_join() -> None:
 
 def test_members_that_go_leave_before_the_one_that_stays_is_restarted() -> None:
     former, wanted = desired(WEB, *MEMBERS, *CONSENSUS), desired(WEB, ALONE)
-    (step,) = stages.before(former, wanted)
+    unasked, step = stages.before(former, wanted)
+    assert unasked == former.units
     assert names(step) == ["web.1", "database.1", *names(CONSENSUS)]
     stays = next(each for each in step if each.name == "database.1")
     assert (stays.revision, stays.group_least) == (MEMBERS[0].revision, 1)
@@ -75,7 +78,7 @@ def test_members_that_go_leave_before_the_one_that_stays_is_restarted() -> None:
 
 def test_a_replica_that_goes_leaves_before_the_others_are_told() -> None:
     former = desired(WEB, *MEMBERS, *CONSENSUS)
-    (step,) = stages.before(former, desired(WEB, *MEMBERS[:2], *CONSENSUS))
+    _, step = stages.before(former, desired(WEB, *MEMBERS[:2], *CONSENSUS))
     assert names(step) == ["web.1", "database.1", "database.2", *names(CONSENSUS)]
 
 

@@ -6,45 +6,30 @@ another name, so that nothing can start a second primary on it; only then the ne
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from typing import TYPE_CHECKING
 
-from millions import directory as directories
 from millions.cli.moving import control_data, record, servers
 from millions.cli.moving.building import near
+from millions.cli.moving.draining import PUBLISHED_WITHIN_S, drained, published
 from millions.cli.moving.servers import LOST
-from millions.cli.moving.site import ask_for, kill, told, until
+from millions.cli.moving.site import ask_for, kill, late, told, until
 from millions.errors import MoveError
 from millions.reconcile.moves import Event
 from millions.tiers import postgresql_standby as standby
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from millions.cli.moving.control_data import ControlData
     from millions.cli.moving.record import Move
-    from millions.cli.moving.servers import Connection
     from millions.cli.moving.site import Site
     from millions.runtime.desired import Desired
-
-PUBLISHED_WITHIN_S = 2.0
-HEARD_WITHIN_S = 1.5
-"""Processes look into the directory ten times a second, and say that they have seen that they are
-to wait; on a busy machine one may take longer. One that is frozen is not waited for."""
-
-DRAIN_S = 0.6
-"""How long transactions that run may go on once new ones wait; most take milliseconds."""
-
-CALM_S = 0.12
-"""A block that chose the old server before its process heard has begun by then."""
 
 STOP_WITHIN_S = 8.0
 """A clean stop takes a fraction of a second after a checkpoint. Clients wait 10 s at most."""
 
-LOOK_S = 0.01
 PROVEN_WITHIN_S = 2.0
 PROMOTED_WITHIN_S = 60.0
 PROCESS_FILE = "postmaster.pid"
@@ -60,7 +45,9 @@ async def cut_over(site: Site, move: Move) -> Move:
     site.progress.say("hands over")
     began_s = time.monotonic()
     ask_for(site, members, members, held=True)
-    await _drained(site)
+    if not await published(site.state):
+        raise late("writing the directory", PUBLISHED_WITHIN_S)
+    await drained(site.primary)
     wanted = ask_for(site, (site.target,), members, held=True)
     await _stopped(site, wanted)
     await _proven(site)
@@ -91,32 +78,6 @@ def fence(site: Site) -> None:
     if living.exists():
         living.rename(moved)
         _sync(data)
-
-
-async def _drained(site: Site) -> None:
-    """Wait, not for long, until no transaction is open: new ones wait in the clients."""
-
-    async def published() -> bool:
-        found = directories.read(site.state.directory)
-        return any(shard.held for shard in found.database.shards)
-
-    await until(site, published, within_s=PUBLISHED_WITHIN_S, saying="writing the directory")
-    await _sees(site, servers.all_heard, within_s=HEARD_WITHIN_S)
-    await _sees(site, lambda each: servers.is_calm(each, CALM_S), within_s=DRAIN_S)
-
-
-async def _sees(
-    site: Site, question: Callable[[Connection], Awaitable[bool]], *, within_s: float
-) -> None:
-    """Wait, not for long, until the old server says so; one that does not answer is left."""
-    deadline_s = time.monotonic() + within_s
-    while time.monotonic() < deadline_s:
-        try:
-            if await site.primary.ask(question):
-                return
-        except LOST:
-            return
-        await asyncio.sleep(LOOK_S)
 
 
 async def _stopped(site: Site, wanted: Desired) -> None:

@@ -257,6 +257,7 @@ class Events:
                 asyncpg.OperatorInterventionError,
                 asyncpg.ReadOnlySQLTransactionError,
                 asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
                 OSError,
                 TimeoutError,
             ) as error:

@@ -27,6 +27,7 @@ CLOSE_LIMIT_S = 2.0
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # its last words came while nobody asked
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,  # the server is a replica now
     OSError,

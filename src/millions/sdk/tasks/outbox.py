@@ -14,7 +14,7 @@ import asyncpg
 
 from millions.errors import CommitUnknownError, TaskError
 from millions.sdk.requests import request_id
-from millions.sdk.retry import Fate, Patience, fate
+from millions.sdk.retry import DRIVER_ERRORS, Fate, Patience, fate
 from millions.sdk.tasks import statements
 from millions.sdk.tasks.inside import execute
 
@@ -174,12 +174,14 @@ class Outbox:
             try:
                 async with asyncio.timeout(STATEMENT_LIMIT_S):
                     connection = await self._pool().acquire()
-            except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+            except (*DRIVER_ERRORS, TimeoutError) as error:
                 await patience.pause(error)
                 continue
             try:
                 return await connection.fetch(statement, *values, timeout=STATEMENT_LIMIT_S)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except asyncpg.InternalClientError as error:
+                await patience.pause(error)  # the connection ended before this was sent on it
+            except DRIVER_ERRORS as error:
                 if fate(error) is not Fate.LOST:
                     raise
                 raise CommitUnknownError(

@@ -14,14 +14,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
-import asyncpg
-
 from millions.sdk.log import log
 from millions.sdk.queue_link import Link
+from millions.sdk.retry import DRIVER_ERRORS
 from millions.sdk.tasks.statements import CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import asyncpg
 
     from millions.directory import QueuePlace
 
@@ -209,7 +210,7 @@ class Hints:
                 if everybody:
                     payload = ",".join(sorted(everybody))[:PAYLOAD_MAX]
                     await self._pool().execute(EVERYBODY, CHANNEL, payload, timeout=5)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except DRIVER_ERRORS as error:
                 log.warning("tasks are not announced; workers poll", because=str(error))
             await asyncio.sleep(SPACING_S)
 

@@ -75,11 +75,13 @@ class CachePlace:
 class StorePlace:
     """The NoSQL store; no `servers` means the table in PostgreSQL.
 
-    `password_file` holds the password of the servers and nothing else; it is there when they are.
+    `former` servers still run, and what they have goes back into the tables. `password_file` holds
+    the password of the servers and nothing else; it is there when they are.
     """
 
     servers: tuple[Endpoint, ...] = ()
     password_file: str = ""
+    former: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

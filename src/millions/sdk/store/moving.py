@@ -16,6 +16,7 @@ import asyncpg
 from millions.errors import MillionsError
 from millions.sdk.log import log
 from millions.sdk.retry import DRIVER_ERRORS, Fate, Patience, fate
+from millions.sdk.store.changes import LOCK, LOCK_LIMIT, NAMES, ElsewhereError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,13 +24,8 @@ if TYPE_CHECKING:
     from millions.sdk.store.rows import PoolSource
     from millions.sdk.store.servers.asking import Asking
 
-TABLES = ("documents", "counters", "sorted_items")
-LOCK_LIMIT = "250ms"
-"""Renaming waits this long for transactions that use the tables, and tries again later: whoever
-comes meanwhile waits behind it."""
-
-LOCK = 0x6D6F7665
-"""The advisory lock of who moves ("move" in ASCII)."""
+ONE_MOVES = LOCK + 1
+"""The advisory lock of who moves all the rest."""
 
 BATCH = 200
 """Keys of one transaction of who moves all: each of them waits for some milliseconds at most."""
@@ -39,8 +35,6 @@ REMEMBERED_MAX = 100_000
 """Keys that are known to have moved; more are forgotten, and asked for again."""
 
 PAUSE_S = (0.5, 1.0)
-
-IS_MOVED = "SELECT to_regclass('millions.store_moved') IS NOT NULL"
 
 _LEFT_MS = "ceil(extract(epoch FROM expires_at - clock_timestamp()) * 1000)::bigint AS left_ms"
 _DOCUMENTS = f"""
@@ -66,19 +60,6 @@ class Moving:
         self._settled: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self.is_over = False
-
-    async def begin(self) -> None:
-        """Put the tables aside, unless somebody has done so."""
-        async with self._database.pool().acquire() as connection, connection.transaction():
-            await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_LIMIT}'")
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-            if await connection.fetchval(IS_MOVED):
-                return
-            for table in TABLES:
-                await connection.execute(f"ALTER TABLE millions.{table} RENAME TO former_{table}")
-            await connection.execute(
-                "CREATE TABLE millions.store_moved (moved_at timestamptz DEFAULT now())"
-            )
 
     def start(self) -> None:
         """Begin to move everything, in the background."""
@@ -120,7 +101,7 @@ class Moving:
             if not found:
                 return
             await self._adopt(found)
-            for table in TABLES:
+            for table in NAMES:
                 await connection.execute(
                     f"DELETE FROM millions.former_{table} WHERE key = ANY($1::text[])",  # noqa: S608
                     keys,
@@ -141,7 +122,7 @@ class Moving:
                 await self._move_as_the_one()
             except asyncpg.UndefinedTableError:
                 self.is_over = True
-            except (*DRIVER_ERRORS, MillionsError) as error:
+            except (*DRIVER_ERRORS, MillionsError, ElsewhereError) as error:
                 log.warning("store not moved yet", because=str(error))
             if not self.is_over:
                 await asyncio.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # no secret
@@ -149,11 +130,11 @@ class Moving:
 
     async def _move_as_the_one(self) -> None:
         async with self._database.pool().acquire() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK + 1):
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", ONE_MOVES):
                 await connection.fetch("SELECT FROM millions.former_documents LIMIT 1")
                 return
             try:
-                for table in TABLES:
+                for table in NAMES:
                     while keys := await connection.fetch(
                         f"SELECT key FROM millions.former_{table} ORDER BY key LIMIT $1",  # noqa: S608
                         BATCH,
@@ -161,12 +142,12 @@ class Moving:
                         await self._take_over(sorted({row["key"] for row in keys}))
                 await self._finish(connection)
             finally:
-                await connection.fetchval("SELECT pg_advisory_unlock($1)", LOCK + 1)
+                await connection.fetchval("SELECT pg_advisory_unlock($1)", ONE_MOVES)
 
     async def _finish(self, connection: Any) -> None:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_LIMIT}'")
-            for table in TABLES:
+            for table in NAMES:
                 await connection.execute(f"DROP TABLE millions.former_{table}")
         self.is_over = True
 

@@ -2,7 +2,8 @@
 
 A write that nobody acknowledged is looked for in the history of the new leader, which knows where
 each term ended: it is repeated when it is certain that it is gone, and given as done when it is
-there. What no answer came for is repeated only where that does no harm.
+there. What no answer came for is repeated only where that does no harm. Servers that know of a
+later change of the store's home refuse everything: whoever asked looks where the store is now.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from millions.errors import CommitUnknownError, SdkError, UnavailableError
 from millions.sdk.retry import Patience
-from millions.sdk.store.servers import scripts
+from millions.sdk.store.changes import ElsewhereError
+from millions.sdk.store.servers import leaving_scripts, scripts
 from millions.sdk.store.servers.commits import Done, UnkeptError, UnknownError, UnsentError
-from millions.sdk.store.servers.route import Lead, Route
 from millions.sdk.valkey import AwayError, RefusedError
 
 if TYPE_CHECKING:
-    from millions.directory import StorePlace
+    from millions.sdk.store.servers.route import Lead, Route
     from millions.sdk.valkey import Script
     from millions.sdk.valkey.wire import Part
 
@@ -37,37 +38,38 @@ ELSEWHERE = (
 
 
 class Asking:
-    """Asks whoever leads."""
+    """Asks whoever leads, as one who knows of the change `number`, and of no later one."""
 
-    def __init__(self, place: StorePlace) -> None:
-        self._route = Route(place)
+    def __init__(self, route: Route, number: int) -> None:
+        self._route = route
+        self.number = number
 
-    @property
-    def place(self) -> StorePlace:
-        """Where the servers are."""
-        return self._route.place
+    async def turn(self, number: int, floor: int) -> int | None:
+        """Let the servers take part in change `number` only; answer a version above all given.
 
-    def open(self) -> None:
-        """Begin to connect."""
-        self._route.open()
+        Versions are above `floor` * 10**12 from then on. None: they know of a later change.
+        """
+        found = await self.write(leaving_scripts.TURN, str(number), str(floor), harmless=True)
+        return int(found) if found else None
 
-    async def close(self) -> None:
-        """End every connection."""
-        await self._route.close()
-
-    async def leads_somebody(self) -> bool:
-        """Whether a server leads now."""
-        if self._route.lead is None:
-            self._route.lead = await self._route.seek()
-        return self._route.lead is not None
+    async def number_there(self) -> int:
+        """The number of the latest change that the servers know of."""
+        return int((await self._fetched([]))[0] or 0)
 
     async def values(self, names: list[str]) -> list[bytes | None]:
-        """What is under `names`, all as of one moment."""
+        """What is under `names`, all as of one moment. Raise ElsewhereError."""
+        number, *found = await self._fetched(names)
+        if int(number or 0) != self.number:
+            raise ElsewhereError
+        return found
+
+    async def _fetched(self, names: list[str]) -> list[bytes | None]:
+        """The number of the latest change, and what is under `names`."""
         patience = Patience(doing="read the store", limit_s=HOLD_S)
         while True:
             lead = self._route.lead or await self._route.find(patience)
             try:
-                lease, *found = await lead.reads.send("MGET", scripts.LEASE, *names)
+                lease, *found = await lead.reads.send("MGET", scripts.LEASE, scripts.CHANGE, *names)
             except AwayError as error:
                 await self._lost(lead, error, patience)
                 continue
@@ -76,12 +78,12 @@ class Asking:
             await self._lost(lead, AwayError("its lease is over"), patience)
 
     async def read(self, script: Script, *arguments: Part) -> Any:
-        """What a script that only reads answers."""
+        """What a script that only reads answers. Raise ElsewhereError."""
         patience = Patience(doing="read the store", limit_s=HOLD_S)
         while True:
             lead = self._route.lead or await self._route.find(patience)
             try:
-                return await lead.reads.run(script, [], lead.lease, *arguments)
+                return await lead.reads.run(script, [], self._belief(lead), *arguments)
             except AwayError as error:
                 await self._lost(lead, error, patience)
 
@@ -89,13 +91,13 @@ class Asking:
         """What a script that writes answers, once enough disks have what it wrote.
 
         Raise CommitUnknownError when nobody can know whether it was done, and it is not `harmless`
-        to do it again; SdkError when the server refuses it.
+        to do it again; SdkError when the server refuses it; ElsewhereError.
         """
         patience = Patience(doing="write to the store", limit_s=HOLD_S)
         while True:
             lead = self._route.lead or await self._route.find(patience)
             try:
-                return (await lead.commits.write(script, lead.lease, *arguments)).result
+                return (await lead.commits.write(script, self._belief(lead), *arguments)).result
             except UnkeptError as error:
                 await self._lost(lead, error, patience)
                 if await self._is_kept(error.done, patience):
@@ -108,8 +110,13 @@ class Asking:
                     raise _unknown(error) from error
                 await self._lost(lead, error, patience)
 
+    def _belief(self, lead: Lead) -> bytes:
+        return b"%b %d" % (lead.lease, self.number)
+
     async def _lost(self, lead: Lead, error: Exception, patience: Patience) -> None:
         """Look for another leader, in a moment. Raise SdkError when that would be of no use."""
+        if isinstance(error, RefusedError) and str(error).startswith(scripts.CHANGED):
+            raise ElsewhereError from error
         if isinstance(error, RefusedError) and not str(error).startswith(ELSEWHERE):
             raise _refused(str(error)) from error
         self._route.forget(lead)
@@ -123,7 +130,7 @@ class Asking:
             lead = self._route.lead or await self._route.find(patience)
             try:
                 if lead.term == done.term:
-                    await lead.commits.write(scripts.BARRIER, lead.lease)
+                    await lead.commits.write(scripts.BARRIER, self._belief(lead))
                     return True
                 found = await lead.reads.send("HGETALL", scripts.TERMS)
             except (AwayError, UnsentError, UnknownError, UnkeptError) as error:

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from millions.sdk.store.servers import scripts
+from millions.sdk.store.servers import leaving_scripts, scripts
 from millions.sdk.store.servers.commits import Commits
 from millions.sdk.valkey import AwayError, Greeting, Link, Wire
 
@@ -45,7 +45,9 @@ class Route:
         self.place = place
         self.lead: Lead | None = None
         self._others = len(place.servers) // 2
-        greeting = Greeting(password_file=place.password_file, scripts=scripts.ALL)
+        greeting = Greeting(
+            password_file=place.password_file, scripts=scripts.ALL + leaving_scripts.ALL
+        )
         self._links = [
             (
                 Link(each, greeting, ready=_ready, deadline_s=READ_WITHIN_S),

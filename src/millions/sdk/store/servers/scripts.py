@@ -2,7 +2,9 @@
 
 A key of an application is d:KEY for its document (VERSION:JSON), c:KEY for its counter and z:KEY
 for its sorted list. Each write has a place of its own in the order of all: a term and a sequence.
-A script that writes answers {term, sequence or 0, result}.
+A script that writes answers {term, sequence or 0, result}. The first argument is what its sender
+believes: who leads, and the number of the latest change of the store's home. Servers that were told
+of a later change refuse, with nothing done; a change is told to a majority, as a write is.
 """
 
 from __future__ import annotations
@@ -11,23 +13,42 @@ from millions.sdk.valkey import Script
 
 LEASE = "millions:lease"
 TERMS = "millions:terms"
+CHANGE = "millions:change"
 
-NOT_LEADER = "NOTLEADER"
+CHANGED = "CHANGED"
+"""How the error begins of servers that know of a later change."""
 
 _LEADS = """
-if redis.call('GET', 'millions:lease') ~= ARGV[1] then
+local held = redis.call('MGET', 'millions:lease', 'millions:change')
+if held[1] ~= string.match(ARGV[1], '^%S+') then
   return redis.error_reply('NOTLEADER this server does not lead')
 end
 """
-_WRITES = f"""#!lua
-{_LEADS}
+_IS_HOME = """
+if held[1] .. ' ' .. (held[2] or '0') ~= ARGV[1] then
+  return redis.error_reply('CHANGED the store has another home')
+end
+"""
+_ORDER = """
 local term = redis.call('GET', 'millions:term')
 local function wrote() return redis.call('INCR', 'millions:sequence') end
+local function version_of(sequence)
+  local past = redis.call('GET', 'millions:floor') or '0'
+  return string.format('%.0f%012.0f', term + past, sequence)
+end
 """
-_FREES = _WRITES.replace("#!lua", "#!lua flags=allow-oom")
-_READS = f"""#!lua flags=no-writes
-{_LEADS}
-"""
+_WRITES = f"""#!lua
+{_LEADS}{_IS_HOME}{_ORDER}"""
+FREES = _WRITES.replace("#!lua", "#!lua flags=allow-oom")
+"""Begins a script that writes and needs no memory for it."""
+
+FREES_ANYWHERE = f"""#!lua flags=allow-oom
+{_LEADS}{_ORDER}"""
+"""Begins one that asks the servers of whatever change they know."""
+
+READS = f"""#!lua flags=no-writes
+{_LEADS}{_IS_HOME}"""
+"""Begins one that only reads."""
 
 PUT = Script(
     _WRITES
@@ -38,7 +59,7 @@ if wanted ~= '' then
   if (found and string.match(found, '^(%d+):') or '0') ~= wanted then return {term, 0, false} end
 end
 local sequence = wrote()
-local version = string.format('%s%012.0f', term, sequence)
+local version = version_of(sequence)
 if ttl == '' then redis.call('SET', name, version .. ':' .. text)
 else redis.call('SET', name, version .. ':' .. text, 'PX', ttl) end
 return {term, sequence, version}
@@ -46,7 +67,7 @@ return {term, sequence, version}
 )
 
 DELETE = Script(
-    _FREES
+    FREES
     + """
 local key = ARGV[2]
 local found = redis.call('DEL', 'd:' .. key, 'c:' .. key, 'z:' .. key)
@@ -55,7 +76,7 @@ return {term, found > 0 and wrote() or 0, found}
 )
 
 DELETE_VERSION = Script(
-    _FREES
+    FREES
     + """
 local name = 'd:' .. ARGV[2]
 local found = redis.call('GET', name)
@@ -87,7 +108,7 @@ return {term, wrote(), 0}
 )
 
 REMOVE = Script(
-    _FREES
+    FREES
     + """
 local name, removed = 'z:' .. ARGV[2], 0
 for n = 3, #ARGV do removed = removed + redis.call('ZREM', name, ARGV[n]) end
@@ -96,7 +117,7 @@ return {term, removed > 0 and wrote() or 0, removed}
 )
 
 TRIM = Script(
-    _FREES
+    FREES
     + """
 local name, keep, most = 'z:' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local surplus = math.min(redis.call('ZCARD', name) - keep, most)
@@ -121,18 +142,18 @@ return {term, wrote(), 0}
 )
 
 REMOVE_FROM_MANY = Script(
-    _FREES
+    FREES
     + """
 for n = 3, #ARGV do redis.call('ZREM', 'z:' .. ARGV[n], ARGV[2]) end
 return {term, wrote(), 0}
 """
 )
 
-BARRIER = Script(_FREES + "return {term, wrote(), 0}")
-"""Writes nothing: when it is kept, so is all that was written before it."""
+BARRIER = Script(FREES_ANYWHERE + "return {term, wrote(), 0}")
+"""Writes nothing: when it is kept, so is all that was written before it, by whomever."""
 
 RANGE = Script(
-    _READS
+    READS
     + """
 local name, limit = 'z:' .. ARGV[2], tonumber(ARGV[3])
 -- how many members come before a place: those above a score, and of equal score by member
@@ -158,8 +179,8 @@ return redis.call('ZREVRANGE', name, first, past - 1, 'WITHSCORES')
 )
 """Texts are compared byte by byte: servers run with LC_ALL=C."""
 
-SCORE = Script(_READS + "return redis.call('ZSCORE', 'z:' .. ARGV[2], ARGV[3])")
-SIZE = Script(_READS + "return redis.call('ZCARD', 'z:' .. ARGV[2])")
+SCORE = Script(READS + "return redis.call('ZSCORE', 'z:' .. ARGV[2], ARGV[3])")
+SIZE = Script(READS + "return redis.call('ZCARD', 'z:' .. ARGV[2])")
 
 ADOPT = Script(
     _WRITES

@@ -38,6 +38,9 @@ READY_WITHIN_S = 330.0
 STOP_S = 15.0
 KILLED_WITHIN_S = 5.0
 
+MOVED_BACK = "moved-back"
+"""A file in the data folder of the first server: all of it is in the database again, proven."""
+
 REMEMBER_SERVERS = 'printf "%s\\n" "$1" >"$0"'
 """Run by sh once: the number of servers, of which a majority has to agree."""
 
@@ -93,15 +96,24 @@ def units(context: Context) -> tuple[Unit, ...]:
 def check(context: Context, read: ReadData) -> None:
     """Refuse another number of servers than the data was written by: their majorities differ.
 
-    And none, because the database no longer has what they hold.
+    And none, because the database no longer has what they hold, unless all of it has gone back;
+    then refuse servers on what is left of it.
     """
     wanted = len(_numbers(context))
     found = (read(_name(1), "servers") or "").strip()
+    if read(_name(1), MOVED_BACK) is not None:
+        if wanted and not _is_leaving(context):
+            raise DataRefusedError(
+                cannot=f"run {wanted} servers of the store",
+                because=f"what {_name(1)} holds has gone back into the database; it is out of date",
+                try_="with the stack down, remove its folders units/store.*, then millions up",
+            )
+        return
     if found and not wanted:
         raise DataRefusedError(
             cannot="keep the store in the database",
             because=f"its data, sessions too, is on {found} servers and would not be found",
-            try_=f"[store] servers = {found}",
+            try_=f"[store] servers = {found}; millions climb takes it back before they stop",
         )
     if found and found != str(wanted):
         raise DataRefusedError(
@@ -112,17 +124,24 @@ def check(context: Context, read: ReadData) -> None:
 
 
 def gives(context: Context) -> Mapping[str, Any]:
-    """Where its servers are.
+    """Where its servers are; while they are leaving, where they were.
 
     The path of the password is the same with and without servers, so that processes follow the
     first server without a restart.
     """
     found = (_address(context, number, keeper.PORT) for number in _numbers(context))
+    servers = tuple(Endpoint(host=each.host, port=each.port) for each in found)
+    leaving = _is_leaving(context)
     place = StorePlace(
-        servers=tuple(Endpoint(host=each.host, port=each.port) for each in found),
+        servers=() if leaving else servers,
+        former=servers if leaving else (),
         password_file=context.places.secret(SECRET),
     )
     return {"store": place}
+
+
+def _is_leaving(context: Context) -> bool:
+    return "store" in context.leaving
 
 
 def _numbers(context: Context) -> range:

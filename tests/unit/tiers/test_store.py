@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -86,3 +87,23 @@ def test_another_number_of_servers_than_the_data_knows_is_refused() -> None:
         with pytest.raises(DataRefusedError, match="servers = 3"):
             stack.check(read(table), PLACES, counted)
     stack.check(read("[store]\nservers = 3\n"), PLACES, counted)
+
+
+def test_a_store_that_is_leaving_gives_its_former_servers_and_runs_them() -> None:
+    staying = read("[store]\nservers = 3\n")
+    leaving = dataclasses.replace(staying, leaving=frozenset({"store"}))
+    place = stack.directory(leaving, PLACES, epoch=1).store
+    assert place.servers == ()
+    assert place.former == stack.directory(staying, PLACES, epoch=1).store.servers
+    assert stack.units(leaving, PLACES) == stack.units(staying, PLACES)
+
+
+def test_data_that_has_gone_back_lets_the_servers_go_and_no_others_come() -> None:
+    def gone_back(unit: str, path: str) -> str | None:
+        return "" if (unit, path) == ("store.1", "moved-back") else counted(unit, path)
+
+    staying = read("[store]\nservers = 3\n")
+    stack.check(read(), PLACES, gone_back)
+    stack.check(dataclasses.replace(staying, leaving=frozenset({"store"})), PLACES, gone_back)
+    with pytest.raises(DataRefusedError, match="has gone back into the database"):
+        stack.check(staying, PLACES, gone_back)

@@ -1,4 +1,4 @@
-"""An application whose users have sessions, each with a number that only grows."""
+"""An application whose users have sessions, each with a number that only grows, and a feed."""
 
 import os
 
@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from millions import Millions, sessions
+from millions import Millions, sessions, store
+from millions.errors import CommitUnknownError
 
 
 async def login(request: Request) -> Response:
@@ -17,6 +18,14 @@ async def login(request: Request) -> Response:
     return JSONResponse({"user": user})
 
 
+async def counted(key: str) -> int | None:
+    """Count up; None when a server died before it said whether it has counted."""
+    try:
+        return await store.increment(key)
+    except CommitUnknownError:
+        return None
+
+
 async def step(request: Request) -> Response:
     """Say what the session held, and let it hold n: to be asked for it again does no harm."""
     session = await sessions.of(request)
@@ -24,7 +33,11 @@ async def step(request: Request) -> Response:
         "user": session.user,
         "last": session.get("last"),
         "pid": os.getpid(),
+        "count": await counted(f"steps:{session.user}"),
     }
+    feed = store.sorted(f"feed:{session.user}")
+    await feed.add(request.query_params["n"], int(request.query_params["n"]))
+    answer["feed"] = await feed.size()
     session["last"] = int(request.query_params["n"])
     return JSONResponse(answer)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -13,16 +16,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import psycopg
+import asyncpg
 
+from millions.cli import changing, releasing
+from millions.cli.opened import Opened
+from millions.cli.opened import read as read_stack
+from millions.cli.progress import Progress
+from millions.cli.running import release_of
+from millions.directory import read as read_directory
 from millions.runtime import processes
 from millions.runtime.belonging import members as members_of
 from millions.runtime.state import StateFolder, open_folder
+from millions.sdk.store.progress import unmoved
 from millions.testing import eventually
 from millions.testing.load import Connection, get
 from millions.testing.postgres import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from millions.runtime.processes import Identity
 
 HERE = Path(__file__).parent
@@ -134,18 +146,38 @@ class Site:
                     return name
         return ""
 
-    def tables(self) -> list[str]:
-        """Which tables of the store are in the database."""
-        directory = json.loads(self.state.directory.read_text())
-        place = directory["database"]
-        primary = place["shards"][0]["primary"]
-        password = Path(place["password_file"]).read_text().strip()
-        asked = "SELECT tablename FROM pg_tables WHERE tablename LIKE '%documents'"
-        with psycopg.connect(
-            f"host={primary['host']} port={primary['port']} dbname={place['name']} "
-            f"user={place['user']} password={password} connect_timeout=5"
-        ) as connection:
-            return [name for (name,) in connection.execute(asked).fetchall()]
+    @contextlib.asynccontextmanager
+    async def database(self) -> AsyncGenerator[asyncpg.Connection[Any]]:
+        """A connection to the database of the stack."""
+        place = read_directory(self.state.directory).database
+        primary = place.shards[0].primary
+        password = await asyncio.to_thread(Path(place.password_file).read_text)
+        connection = await asyncpg.connect(
+            host=primary.host,
+            port=primary.port,
+            database=place.name,
+            user=place.user,
+            password=password.strip(),
+            timeout=5,
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def moved(self, *, to_servers: bool) -> bool:
+        """Whether all of the store is proven to be on the servers, or in the tables again."""
+        async with self.database() as connection:
+            return await unmoved(connection, to_servers=to_servers) == 0
+
+    def let_go(self) -> None:
+        """Roll out that the store is leaving, with the release that runs (blocking)."""
+        stack = dataclasses.replace(read_stack(self.file), leaving=frozenset({"store"}))
+        opened = Opened(file=self.file, stack=stack, state=self.state)
+        current = changing.current(self.state)
+        assert current is not None
+        with changing.alone(self.state):
+            releasing.roll_out(opened, release_of(current), Progress(silent=True))
 
     async def settled(self, *, without: int = 0) -> None:
         """Wait until every unit is ready, none of them by the process `without`."""
@@ -166,6 +198,7 @@ class User:
     name: str
     cookie: str = ""
     last: int = 0
+    counted: int = 0
 
 
 class Users:
@@ -173,10 +206,13 @@ class Users:
 
     def __init__(self, site: Site, number: int) -> None:
         self._site = site
-        self.users = [User(f"user-{n}") for n in range(number)]
+        some = secrets.token_hex(4)  # nobody has been here before
+        self.users = [User(f"user-{some}-{n}") for n in range(number)]
         self.steps = 0
         self.troubles: list[str] = []
         self.pids: set[int] = set()
+        self.unanswered = 0
+        self.surplus = 0
         self._ends = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -217,12 +253,22 @@ class Users:
         try:
             answer = await connection.ask(get(f"/step?n={n}", headers=header)(0))
             said = json.loads(answer.body) if answer.status == 200 else {}
-            if said.get("user") != user.name or said["last"] not in (user.last, n):
+            is_whole = said.get("user") == user.name and said["last"] in (user.last, n)
+            if not is_whole or said["feed"] != n or not self._is_counted(user, said["count"]):
                 self.troubles.append(f"{user}: {answer.status} {said}")
                 return
         except (OSError, EOFError, TimeoutError) as error:
             self.troubles.append(f"{user}: {error!r}")
             return
         user.last = n
+        user.counted = said["count"] or user.counted
         self.steps += 1
         self.pids.add(said["pid"])
+
+    def _is_counted(self, user: User, count: int | None) -> bool:
+        """Whether a count is one more, or more by what may have been counted without an answer."""
+        if count is None:
+            self.unanswered += 1
+            return True
+        self.surplus += count - user.counted - 1
+        return count > user.counted

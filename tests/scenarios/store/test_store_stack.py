@@ -1,15 +1,18 @@
-"""Logged-in users must not notice that a store comes, that it loses its leader, or that every web
-server is killed and replaced in turn."""
+"""Logged-in users must not notice that a store comes, that it loses its leader, that every web
+server is killed and replaced in turn, or that the store goes back into the database."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
-from store_site import STORE, WITHIN_S, Users
+from store_site import CONNECTIONS, STORE, WITHIN_S, Users
 
+from millions.sdk.store.moving import ONE_MOVES
+from millions.sdk.store.progress import unmoved
 from millions.testing import eventually
 
 if TYPE_CHECKING:
@@ -25,10 +28,7 @@ async def test_nobody_is_logged_out_when_the_store_is_added_to_a_running_stack(s
         await up
         await site.settled()
 
-        def moved() -> bool:
-            return bool(site.store_leader()) and site.tables() == []
-
-        await eventually(moved, within_s=WITHIN_S)
+        await eventually(lambda: site.moved(to_servers=True), within_s=WITHIN_S)
         await users.more()
 
 
@@ -71,3 +71,36 @@ async def test_nobody_notices_that_every_web_server_is_killed_and_replaced(site:
         await users.more(300)
         assert users.pids
         assert not users.pids & before
+
+
+async def test_nobody_notices_that_the_store_goes_back_to_the_database_and_comes_again(
+    site: Site,
+) -> None:
+    async with Users(site, 30) as users:
+        await users.more()
+        killed = site.identity("web.1").pid
+        async with site.database() as connection:
+            await connection.execute("SELECT pg_advisory_lock($1)", ONE_MOVES)
+            await asyncio.to_thread(site.let_go)
+            await users.more()
+            site.kill(site.store_leader())  # while there is still something on it
+            await users.more()
+            site.kill("web.1")
+            await users.more()
+            assert await unmoved(connection, to_servers=False)
+        await eventually(lambda: site.moved(to_servers=False), within_s=WITHIN_S)
+        await site.settled(without=killed)
+        (site.state.units / "store.1" / "data" / "moved-back").touch()
+        site.file.write_text(site.file.read_text().replace(STORE, ""))
+        await asyncio.to_thread(site.millions, "up", "--detach")
+        await users.more()
+
+        site.file.write_text(site.file.read_text() + STORE)
+        said = await asyncio.to_thread(site.millions, "up", "--detach", status=None)
+        assert "has gone back into the database" in said
+        for number in (1, 2, 3):
+            shutil.rmtree(site.state.units / f"store.{number}")
+        await asyncio.to_thread(site.millions, "up", "--detach")
+        await eventually(lambda: site.moved(to_servers=True), within_s=WITHIN_S)
+        await users.more()
+    assert users.surplus <= users.unanswered + CONNECTIONS

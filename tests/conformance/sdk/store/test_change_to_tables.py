@@ -212,9 +212,10 @@ async def test_servers_that_were_left_by_who_died_then_stay_the_home(places):  #
         await process.store.put("key", 1)
         former = (await latest(process)).number
         reaching = process.store.home._reaching
-        await reaching.asking(former).turn(former + 1, 0)  # and then it died
+        await reaching.asking(former).turn(former + 1, 7)  # and then it died
         assert (await process.store.get("key")).value == 1
         assert await process.store.increment("views") == 1
+        assert await process.store.put("key", 2) > 8 * changes.VERSIONS_OF_A_TERM
         assert await latest(process) == changes.Change(
             number=former + 2, to_servers=True, is_over=True
         )

@@ -9,12 +9,15 @@ import asyncpg
 from millions.sdk.store import changes
 
 COUNTED_MAX = 100_000
-"""More than so many rows are not counted."""
+"""Of more rows than this PostgreSQL's own estimate is taken."""
 
-_LEFT_IN_TABLES = " + ".join(
-    f"(SELECT count(*) FROM (SELECT FROM millions.former_{name} LIMIT {COUNTED_MAX}) AS few)"  # noqa: S608  # constants
-    for name in changes.NAMES
-)
+_LEFT = f"""
+(SELECT CASE WHEN few < {COUNTED_MAX} THEN few
+    ELSE greatest(few, pg_stat_get_live_tuples('millions.former_{{name}}'::regclass)) END
+FROM (SELECT count(*) AS few FROM (SELECT FROM millions.former_{{name}} LIMIT {COUNTED_MAX}) AS one)
+    AS counted)
+"""  # noqa: S608  # constants
+_LEFT_IN_TABLES = " + ".join(_LEFT.format(name=name) for name in changes.NAMES)
 _LEFT_ON_SERVERS = "SELECT unmoved_keys FROM millions.store_changes WHERE number = $1"
 
 

@@ -12,6 +12,7 @@ from millions.sdk import schema
 from millions.sdk.database import Database
 from millions.sdk.store import SCHEMA, Store
 from millions.sdk.store import home as home_module
+from millions.sdk.store.progress import unmoved
 from millions.testing import eventually
 
 WITHIN_S = 60
@@ -177,6 +178,8 @@ async def test_a_change_that_is_cut_off_is_finished_by_who_comes_next(places):
             return "former_documents" in await process.names()
 
         await eventually(begun, within_s=WITHIN_S)
+        async with process.database.pool().acquire() as connection:
+            assert await unmoved(connection, to_servers=True) is not None
     async with opened(after, 2) as processes:
         counts = await processes[0].store.counts([f"views:{n}" for n in range(3000)])
         assert counts == {f"views:{n}": n for n in range(3000)}

@@ -109,7 +109,8 @@ class FilesPlace:
     """Where uploads live: `folder` in the embedded form; `max_mib` bounds one file.
 
     With `servers` (our own S3 storage) or `url` (another's) they live in its `bucket`; what is not
-    there may still lie in `folder`. `secret_file` holds the secret of `access_key`.
+    there may still lie in `folder`. `secret_file` holds the secret of `access_key`. With `former`
+    servers, or with the `url` among `former_urls`, they are on their way back to `folder`.
     """
 
     folder: str
@@ -120,6 +121,8 @@ class FilesPlace:
     region: str = ""
     access_key: str = ""
     secret_file: str = ""
+    former: tuple[Endpoint, ...] = ()
+    former_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

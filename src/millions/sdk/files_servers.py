@@ -198,10 +198,10 @@ class _Silence(str):
 
 
 def _urls(place: FilesPlace) -> list[str]:
-    """One address of another's storage, or those of our own servers."""
+    """One address of another's storage, or those of our own servers, also of former ones."""
     if place.url:
         return [place.url]
-    return [f"http://{each.host}:{each.port}" for each in place.servers]
+    return [f"http://{each.host}:{each.port}" for each in (*place.servers, *place.former)]
 
 
 def _server(place: FilesPlace, secret: str, url: str) -> Server:

@@ -36,6 +36,10 @@ ACCESS_KEY = "millions"
 ACCESS_SECRET = "files"  # noqa: S105  # the name of a file
 TOKEN_SECRET = "files-token"  # noqa: S105  # the name of a file
 INDEX_SECRET = "files-index"  # noqa: S105  # the name of a file
+MOVED_BACK = "moved-back"
+"""In the data folder of the first volume server: all files are in the folder again, proven."""
+
+TIER_NAME = "files"
 BUCKET = "files"
 REGION = "us-east-1"
 
@@ -129,6 +133,19 @@ def check(context: Context, read: ReadData) -> None:
             because=f"[app] has no secret {files.secret}",
             try_=f'[app] secrets = {{ {files.secret} = {{ file = "s3.secret" }} }}',
         )
+    went_back = _went_back(read)
+    if went_back and _has_servers(context) and not _leaves(context):
+        raise DataRefusedError(
+            cannot=f"start {seaweedfs.volume_name(1)} for files",
+            because="its files went back to the folder, and what is on it is old",
+            try_="remove the data folders of the files-volume units, then millions up",
+        )
+    if not went_back or _has_servers(context):
+        _check_servers(context, read)
+
+
+def _check_servers(context: Context, read: ReadData) -> None:
+    """Refuse to be without a server that has files, or to change how many copies there are."""
     numbers = _numbers(context) if _has_servers(context) else range(0)
     for number in range(1, SERVERS_MAX + 1):
         made_for = (read(seaweedfs.volume_name(number), "copies") or "").strip()
@@ -136,7 +153,7 @@ def check(context: Context, read: ReadData) -> None:
             raise DataRefusedError(
                 cannot=f"run without {seaweedfs.volume_name(number)}",
                 because="there are files on it",
-                try_=f"[files] servers = {number} or more",
+                try_=_instead(context, number),
             )
         if made_for and made_for != str(_copies(context)):
             raise DataRefusedError(
@@ -146,10 +163,22 @@ def check(context: Context, read: ReadData) -> None:
             )
 
 
+def _instead(context: Context, number: int) -> str:
+    if _has_servers(context):
+        return f"[files] servers = {number} or more"
+    return "millions climb, which brings them back to the folder first"
+
+
+def _went_back(read: ReadData) -> bool:
+    """Whether all files were proven to be in the folder again."""
+    return read(seaweedfs.volume_name(1), MOVED_BACK) is not None
+
+
 def gives(context: Context) -> Mapping[str, Any]:
     """Where they lie, and how large one may be.
 
-    Only `servers` changes when servers of our own come: web processes follow that as they run.
+    Only `servers` and `former` change when servers of our own come and leave: web processes follow
+    that as they run.
     """
     files, places = context.table("files", Files), context.places
     folder = places.files_folder
@@ -163,19 +192,22 @@ def gives(context: Context) -> Mapping[str, Any]:
             region=files.region,
             access_key=files.access_key,
             secret_file=places.secret(secret),
+            former_urls=(files.url,) if _leaves(context) else (),
         )
         return {"files": place}
     gateways = _gateways(context) if _has_servers(context) else range(0)
+    servers = tuple(
+        Endpoint(host=_host(context, number), port=seaweedfs.S3_PORT) for number in gateways
+    )
     place = FilesPlace(
         folder=folder,
         max_mib=files.max_mib,
-        servers=tuple(
-            Endpoint(host=_host(context, number), port=seaweedfs.S3_PORT) for number in gateways
-        ),
+        servers=() if _leaves(context) else servers,
         bucket=BUCKET,
         region=REGION,
         access_key=ACCESS_KEY,
         secret_file=places.secret(ACCESS_SECRET),
+        former=servers if _leaves(context) else (),
     )
     return {"files": place}
 
@@ -190,6 +222,11 @@ def certificates(context: Context) -> tuple[Certificate, ...]:
 
 def _has_servers(context: Context) -> bool:
     return "files" in context.distributed
+
+
+def _leaves(context: Context) -> bool:
+    """Whether files are on their way back to the folder."""
+    return TIER_NAME in context.leaving
 
 
 def _numbers(context: Context) -> range:
@@ -232,7 +269,7 @@ def _cluster(context: Context) -> seaweedfs.Cluster:
 
 
 TIER = Tier(
-    name="files",
+    name=TIER_NAME,
     index=INDEX,
     rung=1,
     settings=Files,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -48,13 +49,16 @@ def place(text: str) -> FilesPlace:
     return stack.directory(stack.parse(APP + text), PLACES, epoch=1).files
 
 
-def checked(text: str, **data: str) -> None:
+def checked(text: str, *, leaving: bool = False, **data: str) -> None:
     """Check a stack file where volume servers have data made for so many copies."""
 
     def read(unit: str, name: str) -> str | None:
-        return data.get(unit.replace("files-volume.", "v")) if name == "copies" else None
+        about = unit.replace("files-volume.", "v")
+        return data.get(about if name == "copies" else f"{about} {name}")
 
-    stack.check(stack.parse(APP + text), PLACES, read)
+    found = stack.parse(APP + text)
+    found = dataclasses.replace(found, leaving=frozenset({"files"} if leaving else ()))
+    stack.check(found, PLACES, read)
 
 
 def test_on_rung_one_files_are_in_a_folder_and_nothing_runs_for_them() -> None:
@@ -173,3 +177,29 @@ def test_what_would_leave_files_behind_is_refused(text: str, data: dict[str, str
 
 def test_more_servers_than_before_are_taken() -> None:
     checked("[files]\nservers = 3\n", v1="2\n", v2="2\n")
+
+
+def test_servers_go_once_it_is_proven_that_all_files_are_back_and_old_ones_do_not_come_again() -> (
+    None
+):
+    data = {"v1": "2\n", "v2": "2\n"}
+    back = {"v1 moved-back": ""}
+    checked(ON_TWO, leaving=True, **data)
+    with pytest.raises(DataRefusedError, match="there are files on it"):
+        checked("", **data)
+    checked(ON_TWO, leaving=True, **data, **back)
+    checked("", **data, **back)
+    with pytest.raises(DataRefusedError, match="what is on it is old"):
+        checked(ON_TWO, **data, **back)
+
+
+@pytest.mark.parametrize("text", [ON_TWO, ELSEWHERE], ids=["servers", "somebody else's"])
+def test_while_files_go_back_everything_runs_and_no_web_process_starts_again(text: str) -> None:
+    stays = stack.parse(APP + text)
+    leaves = dataclasses.replace(stays, leaving=frozenset({"files"}))
+    before, after = (stack.units(each, PLACES) for each in (stays, leaves))
+    assert before == after
+    found = stack.directory(leaves, PLACES, epoch=1).files
+    assert found.servers == ()
+    assert found.former == place(text).servers
+    assert found.former_urls == ((found.url,) if found.url else ())

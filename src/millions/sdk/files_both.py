@@ -2,8 +2,8 @@
 
 What is new goes to the bucket, what is not there is looked for in the folder, and of two versions
 of a file the newer one counts. A process that used the folder alone goes on to, until the bucket
-has answered it once; one that began with the bucket never writes to the folder. It copies nothing
-from one to the other.
+has answered it once; one that began with the bucket never writes to the folder. Beside that, what
+is in the folder is moved to the bucket (`files_moving.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from millions.sdk.files_bucket import Bucket
     from millions.sdk.files_folder import Folder
     from millions.sdk.files_place import Held, StoredFile
-    from millions.sdk.files_upload import Upload
+    from millions.sdk.files_upload import Staged
 
 ASKED_EVERY_S = 0.2
 
@@ -25,7 +25,7 @@ class Both:
 
     def __init__(self, folder: Folder, bucket: Bucket) -> None:
         self.bucket = bucket
-        self._folder = folder
+        self.folder = folder
         self._waiting: asyncio.Task[None] | None = None
 
     def await_bucket(self) -> None:
@@ -38,16 +38,18 @@ class Both:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self.bucket.servers.close()
 
-    async def put(self, source: Upload, first: bytes, content_type: str) -> StoredFile:
+    async def put(self, upload: Staged) -> StoredFile:
         """Store it in the bucket; while that has not answered yet, in the folder."""
-        place = self._folder if self._is_early() else self.bucket
-        return await place.put(source, first, content_type)
+        if self._is_early():
+            return await self.folder.put(upload)
+        about = await self.bucket.put(upload)
+        await self.folder.delete(about.name)
+        return about
 
     async def find(self, name: str) -> Held | None:
         """Say what is held as `name`, the newer version of two."""
-        former = await self._folder.find(name)
+        former = await self.folder.find(name)
         if former is not None and self._is_early():
             return former
         held = await self.bucket.find(name)
@@ -61,7 +63,7 @@ class Both:
 
     async def delete(self, name: str) -> bool:
         """Delete both versions, the former one first: it must not come back for a moment."""
-        was_former = await self._folder.delete(name)
+        was_former = await self.folder.delete(name)
         return await self.bucket.delete(name) or was_former
 
     def _is_early(self) -> bool:

@@ -2,62 +2,59 @@
 
 What is uploaded is first whole on this machine's disk, so that a client that breaks off leaves
 nothing in the bucket, and an attempt that failed is made again elsewhere. What is known of a file
-travels in its own metadata: one request stores both. It never lists and never makes a bucket.
+travels in its own metadata: one request stores both. It never makes a bucket.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import obstore
+import obstore.exceptions
 
 from millions.errors import UnavailableError
-from millions.sdk.files_folder import no_room
 from millions.sdk.files_place import Held, StoredFile
 from millions.sdk.files_servers import NoBucketError
 from millions.sdk.files_types import UNKNOWN
-from millions.sdk.files_upload import MIB, spooled
+from millions.sdk.files_upload import MIB
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator
     from typing import BinaryIO
 
     from obstore.store import S3Store
 
     from millions.sdk.files_servers import Servers
-    from millions.sdk.files_upload import Upload
+    from millions.sdk.files_upload import Staged
 
 PART_BYTES = 5 * MIB
 """The least that S3 accepts as a part; larger files are sent in such parts."""
 
 PARTS_AT_ONCE = 2
+PREFIX = "data/"
+LISTED = 500
+"""Names at once."""
+
 SMALL_BYTES = MIB
 """What is sent with the lesser patience."""
 
 
 class Bucket:
-    """The files of one bucket. Uploads that are not whole yet grow in a folder, `staging`."""
+    """The files of one bucket."""
 
-    def __init__(self, servers: Servers, staging: Path) -> None:
+    def __init__(self, servers: Servers) -> None:
         self.servers = servers
-        self._staging = staging
 
-    async def put(self, source: Upload, first: bytes, content_type: str) -> StoredFile:
-        """Take all of it, then store it with what is known of it."""
-        if source.ended:
-            return await self._put(source, content_type, first)
-        try:
-            file = await spooled(source, first, self._staging)
-        except TimeoutError:
-            raise  # the client went away
-        except OSError as error:
-            if error is source.error:
-                raise
-            raise no_room(source.name, error) from error
-        with file:
-            return await self._put(source, content_type, file)
+    async def put(self, upload: Staged, at_s: float | None = None) -> StoredFile:
+        """Store it with what is known of it, as stored now or at `at_s`."""
+        about = upload.about
+        if upload.path is None:
+            return await self._put(about, upload.content, at_s)
+        with await asyncio.to_thread(upload.path.open, "rb") as file:
+            return await self._put(about, file, at_s)
 
     async def find(self, name: str) -> Held | None:
         """Say what is held as `name`."""
@@ -95,32 +92,54 @@ class Bucket:
 
         return await self.servers.tried(f"delete {name}", delete, missing=False)
 
-    async def _put(
-        self, source: Upload, content_type: str, content: bytes | BinaryIO
-    ) -> StoredFile:
-        about = StoredFile(
-            name=source.name, size=source.size, content_type=content_type, etag=source.etag()
-        )
+    async def names(self) -> AsyncIterator[list[str]]:
+        """Go through the names of all files, LISTED at once. Raise UnavailableError when it stops.
 
+        One listing goes to one server from its beginning to its end: orders differ.
+        """
+
+        def begun(store: S3Store) -> tuple[Any, list[str]]:
+            stream: Any = obstore.list(store, prefix=PREFIX, chunk_size=LISTED)  # pyright: ignore[reportUnknownMemberType]
+            return stream, _names(stream)
+
+        what = "list the files"
+        nothing: tuple[Any, list[str]] = (None, [])
+        stream, names = await self.servers.tried(what, begun, missing=nothing, patient=True)
+        while names:
+            yield names
+            try:
+                names = await asyncio.to_thread(_names, stream)
+            except (OSError, obstore.exceptions.BaseError) as error:
+                raise UnavailableError(
+                    cannot=what, because=type(error).__name__, try_="millions status"
+                ) from error
+
+    async def _put(
+        self, about: StoredFile, content: bytes | BinaryIO, at_s: float | None
+    ) -> StoredFile:
         def put(store: S3Store) -> bool:
-            _store(store, about, content)
+            _store(store, about, content, time.time() if at_s is None else at_s)
             return True
 
-        large = source.size > SMALL_BYTES
-        await self.servers.tried(f"store {source.name}", put, missing=False, patient=large)
+        large = about.size > SMALL_BYTES
+        await self.servers.tried(f"store {about.name}", put, missing=False, patient=large)
         return about
 
 
 def _key(name: str) -> str:
-    return f"data/{name}"
+    return f"{PREFIX}{name}"
 
 
-def _store(store: S3Store, about: StoredFile, content: bytes | BinaryIO) -> None:
+def _names(stream: Any) -> list[str]:
+    return [each["path"].removeprefix(PREFIX) for each in next(stream, ())]
+
+
+def _store(store: S3Store, about: StoredFile, content: bytes | BinaryIO, at_s: float) -> None:
     told: Any = {
         "Content-Type": about.content_type,
         "millions-type": quote(about.content_type),
         "millions-etag": about.etag,
-        "millions-at": f"{time.time():.6f}",
+        "millions-at": f"{at_s:.6f}",
     }
     if not isinstance(content, bytes):
         content.seek(0)

@@ -10,10 +10,10 @@ import asyncio
 import hashlib
 import os
 import time
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import obstore
 import obstore.exceptions
@@ -23,10 +23,12 @@ from obstore.store import LocalStore
 from millions.errors import MachineError
 from millions.sdk.files_place import Held, StoredFile
 from millions.sdk.files_types import HEAD_BYTES, UNKNOWN, sniff
-from millions.sdk.files_upload import put_staged, sweep_staged
+from millions.sdk.files_upload import STAGING, no_room, sweep_staged
 
 if TYPE_CHECKING:
-    from millions.sdk.files_upload import Upload
+    from collections.abc import Iterator
+
+    from millions.sdk.files_upload import Staged
 
 
 class Folder:
@@ -49,26 +51,13 @@ class Folder:
         self._store = LocalStore(prefix=self._path, mkdir=True)
         await asyncio.to_thread(sweep_staged, self._store)
 
-    async def put(self, source: Upload, first: bytes, content_type: str) -> StoredFile:
-        """Write it aside, then put it in its place in one step."""
-        store, name = self._opened(), source.name
+    async def put(self, upload: Staged) -> StoredFile:
+        """Put it in its place in one step."""
         try:
-            if source.ended:
-                await asyncio.to_thread(obstore.put, store, _data(name), first, use_multipart=False)
-            else:
-                chunks = source.rest(first, asyncio.get_running_loop())
-                await asyncio.to_thread(put_staged, store, _data(name), chunks)
+            await asyncio.to_thread(self._put, upload)
         except (OSError, obstore.exceptions.BaseError) as error:
-            if error is source.error:
-                raise
-            raise no_room(name, error) from error
-        about = StoredFile(
-            name=name, size=source.size, content_type=content_type, etag=source.etag()
-        )
-        await asyncio.to_thread(self._stamp, name)
-        said = orjson.dumps(asdict(about))
-        await asyncio.to_thread(obstore.put, store, _about(name), said, use_multipart=False)
-        return about
+            raise no_room(upload.about.name, error) from error
+        return upload.about
 
     async def find(self, name: str) -> Held | None:
         """Say what is held as `name`."""
@@ -77,6 +66,25 @@ class Folder:
     async def read(self, held: Held, span: tuple[int, int]) -> bytes:
         """Answer a part of it."""
         return await asyncio.to_thread(_read_range, self._opened(), held.about.name, span)
+
+    async def take_back(self, upload: Staged, at_s: float) -> None:
+        """Put it in its place, on the disk, as stored at `at_s`."""
+        await asyncio.to_thread(self._put, upload, at_s, durable=True)
+
+    def names(self) -> Iterator[str]:
+        """Go through the names of all files (blocking); what comes meanwhile may be left out."""
+        root = self._path / "data"
+        for folder, _, files in os.walk(root):
+            for each in files:
+                yield (Path(folder) / each).relative_to(root).as_posix()
+
+    def path_of(self, name: str) -> Path:
+        """Answer where a file's bytes are."""
+        return self._path / _data(name)
+
+    def staging(self) -> Path:
+        """Answer where uploads grow."""
+        return self._path / STAGING
 
     async def delete(self, name: str) -> bool:
         """Delete it, what is known of it first."""
@@ -92,24 +100,30 @@ class Folder:
             return None
         return Held(about=about, place=self, mark=held["e_tag"] or "", at_s=at_s)
 
-    def _stamp(self, name: str) -> None:
-        """Say when it was stored: the system's own time of a file is up to 10 ms old."""
-        now_ns = time.time_ns()
-        with suppress(FileNotFoundError):  # somebody has deleted it already
-            os.utime(self._path / _data(name), ns=(now_ns, now_ns))
+    def _put(self, upload: Staged, at_s: float | None = None, *, durable: bool = False) -> None:
+        """Put it in its place, then what is known of it; on the disk too when `durable`."""
+        about = upload.about
+        data, beside = self._path / _data(about.name), self._path / _about(about.name)
+        path = upload.path
+        if path is None:
+            path = self._path / STAGING / uuid4().hex
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(upload.content)
+        said = path.with_name(f"{path.name}-about")
+        said.write_bytes(orjson.dumps(asdict(about)))
+        at_ns = time.time_ns() if at_s is None else round(at_s * 1e9)
+        os.utime(path, ns=(at_ns, at_ns))
+        for written, place in ((path, data), (said, beside)):
+            if durable:
+                _synced(written)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            written.replace(place)
+            if durable:
+                _synced(place.parent)
 
     def _opened(self) -> LocalStore:
         assert self._store is not None  # noqa: S101  # the noun opens it
         return self._store
-
-
-def no_room(name: str, error: Exception) -> MachineError:
-    """Answer the error for a file that this machine's disk did not take."""
-    return MachineError(
-        cannot=f"store {name}",
-        because=str(error).partition("\n")[0],
-        try_="df -h, then make room on the disk",
-    )
 
 
 def _data(name: str) -> str:
@@ -122,6 +136,14 @@ def _about(name: str) -> str:
 
 def _read_range(store: LocalStore, name: str, span: tuple[int, int]) -> bytes:
     return bytes(obstore.get_range(store, _data(name), start=span[0], end=span[1]))
+
+
+def _synced(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _look_up(store: LocalStore, name: str, size: int, mark: str) -> StoredFile:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from millions.sdk.files_upload import Upload
+    from millions.sdk.files_upload import Staged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,8 @@ class Held:
 class Place(Protocol):
     """Where files lie. Each method waits within bounds, and raises when nothing answers."""
 
-    async def put(self, source: Upload, first: bytes, content_type: str) -> StoredFile:
-        """Store what `source` gives, `first` first, in place of what was there."""
+    async def put(self, upload: Staged) -> StoredFile:
+        """Store it in place of what was there."""
         ...
 
     async def find(self, name: str) -> Held | None:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import tempfile
 import time
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import obstore
-
+from millions.errors import MachineError
+from millions.sdk.files_place import StoredFile
 from millions.sdk.files_types import HEAD_BYTES, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
     from typing import BinaryIO
 
     from obstore.store import LocalStore
@@ -57,15 +58,6 @@ class Upload:
         taken = await self._take(CHUNK_BYTES)
         self.head = taken[:HEAD_BYTES]
         return taken
-
-    def rest(self, first: bytes, loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
-        """Give everything, `first` first, to a thread that asks for it."""
-        yield first
-        while not self.ended:
-            asked = asyncio.run_coroutine_threadsafe(self._take(CHUNK_BYTES), loop)
-            taken = asked.result(CHUNK_WITHIN_S)
-            if taken:
-                yield taken
 
     async def next(self) -> bytes:
         """Take a megabyte or what is left."""
@@ -108,32 +100,67 @@ async def _once(content: bytes | bytearray) -> AsyncIterator[bytes]:
     yield bytes(content)
 
 
-def put_staged(store: LocalStore, path: str, chunks: Iterator[bytes]) -> None:
-    """Write `chunks` aside, then put them at `path` in one step."""
-    staged = f"{STAGING}/{uuid4().hex}"
-    obstore.put(store, staged, chunks)
-    obstore.rename(store, staged, path)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """An upload that was taken whole: in memory when it is small, else at `path`, in a folder."""
+
+    about: StoredFile
+    content: bytes = b""
+    path: Path | None = None
 
 
-async def spooled(source: Upload, first: bytes, folder: Path) -> BinaryIO:
-    """Take all of `source` to a file without a name in `folder`, which goes when it is closed."""
-    file = await asyncio.to_thread(_nameless, folder)
+@asynccontextmanager
+async def staged(
+    source: Upload, first: bytes, content_type: str, folder: Path
+) -> AsyncGenerator[Staged]:
+    """Take all of `source`, a large one into `folder`; what is left there goes at the end."""
+    path = None if source.ended else folder / uuid4().hex
     try:
+        if path is not None:
+            await _spool(source, first, path)
+        about = StoredFile(
+            name=source.name, size=source.size, content_type=content_type, etag=source.etag()
+        )
+        yield Staged(about=about, content=first if path is None else b"", path=path)
+    finally:
+        if path is not None:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+async def _spool(source: Upload, first: bytes, path: Path) -> None:
+    file: BinaryIO | None = None
+    try:
+        file = await asyncio.to_thread(_made, path)
         await asyncio.to_thread(file.write, first)
         while not source.ended:
             async with asyncio.timeout(CHUNK_WITHIN_S):
                 taken = await source.next()
             await asyncio.to_thread(file.write, taken)
         await asyncio.to_thread(file.flush)
-    except BaseException:
-        file.close()
-        raise
-    return file
+    except TimeoutError:
+        raise  # the client went away
+    except OSError as error:
+        if error is source.error:
+            raise
+        raise no_room(source.name, error) from error
+    finally:
+        if file is not None:
+            with suppress(OSError):
+                file.close()
 
 
-def _nameless(folder: Path) -> BinaryIO:
-    folder.mkdir(parents=True, exist_ok=True)
-    return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
+def _made(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("xb")
+
+
+def no_room(name: str, error: Exception) -> MachineError:
+    """Answer the error for a file that this machine's disk did not take."""
+    return MachineError(
+        cannot=f"store {name}",
+        because=str(error).partition("\n")[0],
+        try_="df -h, then make room on the disk",
+    )
 
 
 def sweep_staged(store: LocalStore) -> None:

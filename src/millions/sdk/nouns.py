@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from millions.directory import ENVIRONMENT_VARIABLE
 from millions.errors import SdkError, UnavailableError
 from millions.sdk import cache as cache_module
-from millions.sdk import embedded, forwarded, idempotency, metrics_business, schema
+from millions.sdk import (
+    embedded,
+    files_progress,
+    forwarded,
+    idempotency,
+    metrics_business,
+    schema,
+)
 from millions.sdk import sessions as sessions_module
 from millions.sdk import store as store_module
 from millions.sdk import tasks as tasks_module
@@ -67,7 +74,7 @@ store = Store(db)
 sessions = Sessions(store)
 tasks = Tasks(db)
 events = Events(db)
-files = Files()
+files = Files(db)
 assets = Assets()
 edge = Edge(tasks)
 db.watch_commits(edge)
@@ -100,6 +107,7 @@ SCHEMA: tuple[str, ...] = tuple(
         tasks_module,
         metrics_business,
         idempotency,
+        files_progress,
     )
     for statement in getattr(module, "SCHEMA", ())
 )

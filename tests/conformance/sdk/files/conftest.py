@@ -60,7 +60,7 @@ def sizes(request: pytest.FixtureRequest, directory: Directory) -> Sizes:
     return lambda: {
         path.relative_to(folder).as_posix(): path.stat().st_size
         for path in folder.rglob("*")
-        if path.is_file() and "about" not in path.parts
+        if path.is_file() and path.parent != folder and "about" not in path.parts
     }
 
 

@@ -14,8 +14,9 @@ from millions.directory import Directory, Endpoint
 from millions.errors import MachineError, UnavailableError
 from millions.sdk.files import Files
 from millions.sdk.files_bucket import Bucket
+from millions.sdk.files_place import StoredFile
 from millions.sdk.files_servers import Servers
-from millions.sdk.files_upload import Upload
+from millions.sdk.files_upload import Staged
 from millions.testing.postgres import HOST, free_port
 from millions.testing.seaweed import EmbeddedSeaweed
 
@@ -75,14 +76,14 @@ async def test_a_silent_server_beside_one_that_answers_is_waited_for_by_few(
 
 
 async def test_when_nobody_answers_the_wait_is_bounded_and_the_error_says_who(
-    in_a_bucket: Directory, nobody: Endpoint, tmp_path: Path
+    in_a_bucket: Directory, nobody: Endpoint
 ) -> None:
     place = replace(in_a_bucket.files, servers=(nobody,))
     servers = Servers(place, "secret", attempts_for_s=ATTEMPTS_FOR_S)
-    bucket = Bucket(servers, tmp_path)
-    source = Upload("x", b"1", MIB)
+    bucket = Bucket(servers)
+    about = StoredFile(name="x", size=1, content_type="text/plain", etag="e")
     with pytest.raises(UnavailableError, match=f"(?s)store x.*{nobody.port}") as caught:
-        await bucket.put(source, await source.first(), "text/plain")
+        await bucket.put(Staged(about=about, content=b"1"))
     assert "secret" not in str(caught.value)
     with pytest.raises(UnavailableError, match="read x"):
         await bucket.find("x")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from millions.directory import EdgePlace
-from millions.errors import SdkError
+from millions.errors import SdkError, UnavailableError
 from millions.sdk import edge_purging as purging
 
 if TYPE_CHECKING:
@@ -134,6 +134,19 @@ class Edge:
     async def purge_urls(self, *urls: str) -> None:
         """Take back what is at these URLs, now, whatever their host and query."""
         await self._purge([purging.path_key(each) for each in urls])
+
+    async def replaced(self, url: str) -> None:
+        """Take back what was at this URL, now and, where an edge is away, as soon as it is back.
+
+        Sent again a little later, as after a commit. Without edges nothing is done.
+        """
+        if self._place.servers or self._place.hook:
+            keys, turn = [purging.path_key(url)], 1
+            try:
+                await self._purge(keys)
+            except UnavailableError:
+                turn = 0
+            await self._send.enqueue(keys, turn, delay_s=AGAIN_S[0])
 
     async def prepare(self, session: Session, names: frozenset[str]) -> None:
         """Write the purge as a task of the transaction."""

@@ -26,7 +26,7 @@ SANDBOX = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 
 AT_EDGES_S = 60
-"""Edges keep a file so long at most: nobody tells them when it is deleted or replaced."""
+"""Edges keep a file so long at most, also one that was not reached when it was deleted."""
 
 
 async def serve(files: Files, scope: Any, send: Any) -> None:

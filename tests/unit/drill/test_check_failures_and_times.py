@@ -75,6 +75,38 @@ def test_the_longest_gap_of_each_kind_is_told() -> None:
     assert found.longest_gap.seconds == pytest.approx(1)
 
 
+GOOD = [request(at, at + 0.1) for at in (0, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("more", "seconds"),
+    [
+        ([request(2.2, 12, "failed")], 9.9),
+        ([request(2.2, None, "unknown"), operation("other", None, 19, 20)], 17.9),
+        ([request(9, None, "unknown")], 6.9),
+        ([operation("other", None, 19, 20)], 1),
+    ],
+    ids=[
+        *("its last failed", "its last was never answered"),
+        *("nothing was answered after it", "nobody asked for it any more"),
+    ],
+)
+def test_a_gap_may_last_to_the_end_of_what_was_asked(
+    more: list[dict[str, Any]], seconds: float
+) -> None:
+    gaps = {each.kind: each.seconds for each in judged(*GOOD, *more).gaps}
+    assert gaps["view"] == pytest.approx(seconds)
+
+
+def test_what_was_never_answered_well_is_one_gap() -> None:
+    found = judged(*(request(at, at + 0.5, "failed", status=503) for at in (1, 2, 3)))
+    (gap,) = found.gaps
+    assert (gap.kind, gap.at, gap.seconds) == ("view", 1, 2.5)
+    assert found.kinds == {"view": 0}
+    assert found.longest_gap is not None
+    assert found.longest_gap.seconds == pytest.approx(2.5)
+
+
 def test_latencies_are_told_before_during_and_after_an_event() -> None:
     slow = {"event": "recovered", "ends": "1", "at": 12.0}
     fast = [request(at, at + 0.01) for at in (8, 9, 13, 14)]

@@ -31,7 +31,11 @@ SHORTEST_BUCKET_S = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """The longest time without a good answer of a kind, from `at` on."""
+    """The longest time without a good answer of a kind, from `at` on.
+
+    It may last to the end: until the last that was asked of this kind had failed, or, where an
+    answer never came, until the history ends.
+    """
 
     kind: str
     at: float
@@ -80,6 +84,7 @@ class Times:
     def __init__(self) -> None:
         self._good: dict[str, tuple[array[float], array[float]]] = {}
         self._bad = array("d")
+        self._asked: dict[str, tuple[float, float]] = {}
         self.first = math.inf
         self.last = -math.inf
 
@@ -91,6 +96,8 @@ class Times:
             self.last = done
         if operation.outcome != "ok":
             self._bad.append(done if done < math.inf else at)
+            begun, ended = self._asked.get(operation.kind, (at, done))
+            self._asked[operation.kind] = (min(begun, at), max(ended, done))
             return
         found = self._good.get(operation.kind)
         if found is None:
@@ -99,20 +106,34 @@ class Times:
         found[1].append(done)
 
     def kinds(self) -> dict[str, int]:
-        """Good answers of each kind."""
-        return {kind: len(done) for kind, (_, done) in sorted(self._good.items())}
+        """Good answers of each kind; 0 for one that was never answered well."""
+        return {kind: len(self._of(kind)[1]) for kind in self._names()}
 
     def gaps(self) -> tuple[Gap, ...]:
-        """The longest gap of each kind, between its first begin and its last end."""
-        return tuple(
-            _gap(kind, min(begun), sorted(done))
-            for kind, (begun, done) in sorted(self._good.items())
-        )
+        """The longest gap of each kind, between its first begin and the end of its last."""
+        found: list[Gap] = []
+        for kind in self._names():
+            begun, done = self._of(kind)
+            first, last = self._asked.get(kind, (math.inf, -math.inf))
+            ends = [*sorted(done), min(last, self._end)]
+            found.append(_gap(kind, min((first, *begun)), ends))
+        return tuple(found)
 
     def all_gap(self) -> Gap | None:
         """The longest time without any good answer at all."""
         done = sorted(each for _, ends in self._good.values() for each in ends)
-        return _gap("all", self.first, done) if done else None
+        return _gap("all", self.first, [*done, self._end]) if self._names() else None
+
+    @property
+    def _end(self) -> float:
+        """When the history ends: the last answer, or the last begin if that is later."""
+        return max((self.last, *self._bad))
+
+    def _names(self) -> list[str]:
+        return sorted({*self._good, *self._asked})
+
+    def _of(self, kind: str) -> tuple[array[float], array[float]]:
+        return self._good.get(kind) or (array("d"), array("d"))
 
     def latency(self) -> Latency:
         """Latencies of all good answers."""

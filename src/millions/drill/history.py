@@ -39,6 +39,9 @@ MAY_FAIL = ("none", "unrepeatable", "in-flight", "any")
 """Which requests may fail: none; those in flight at a crash that may not be repeated; all those in
 flight at a crash; any (failures are told, not judged)."""
 
+CACHE_BEHIND_S = 2.0
+"""How long a cache of ours may be behind a commit of another process; docs/limits.md says when."""
+
 NUMBERS = (float, int)
 WRITE_BUFFER_BYTES = 1 << 20
 TRY = "docs/guides/drills.md shows the format"
@@ -90,12 +93,16 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The first line, which may be left out. `promises` are those that the history is to prove."""
+    """The first line, which may be left out. `promises` are those that the history is to prove.
+
+    `cache_behind_s` is how long after a commit a cache may still give what was there before.
+    """
 
     promises: tuple[str, ...] = ()
     may_fail: str = "any"
     drill: str = ""
     note: str = ""
+    cache_behind_s: float = CACHE_BEHIND_S
 
 
 Record = Operation | Event | Header
@@ -188,18 +195,26 @@ def _other(found: dict[str, Any], number: int) -> Event | Header:
             str(found.get("note", "")),
         )
     if "history" in found:
-        if found["history"] != FORMAT:
-            raise ValueError(f"its format is {found['history']!r}, this program reads {FORMAT}")
-        may_fail = str(found.get("may_fail", "any"))
-        if may_fail not in MAY_FAIL:
-            raise ValueError(f"may_fail is {may_fail!r}; it must be one of {', '.join(MAY_FAIL)}")
-        return Header(
-            promises=tuple(str(each) for each in (found.get("promises") or ())),
-            may_fail=may_fail,
-            drill=str(found.get("drill", "")),
-            note=str(found.get("note", "")),
-        )
+        return _header(found)
     raise ValueError('it has neither "kind" (an operation) nor "event" nor "history" (the header)')
+
+
+def _header(found: dict[str, Any]) -> Header:
+    if found["history"] != FORMAT:
+        raise ValueError(f"its format is {found['history']!r}, this program reads {FORMAT}")
+    may_fail = str(found.get("may_fail", "any"))
+    if may_fail not in MAY_FAIL:
+        raise ValueError(f"may_fail is {may_fail!r}; it must be one of {', '.join(MAY_FAIL)}")
+    behind_s = found.get("cache_behind_s", CACHE_BEHIND_S)
+    if type(behind_s) not in NUMBERS or not behind_s >= 0:
+        raise ValueError(f"cache_behind_s is {behind_s!r}; it must be seconds, 0 or more")
+    return Header(
+        promises=tuple(str(each) for each in (found.get("promises") or ())),
+        may_fail=may_fail,
+        drill=str(found.get("drill", "")),
+        note=str(found.get("note", "")),
+        cache_behind_s=behind_s,
+    )
 
 
 def _unreadable(source: str, number: int, error: Exception) -> HistoryError:
@@ -220,6 +235,7 @@ class Writer:
                     "may_fail": header.may_fail,
                     "drill": header.drill,
                     "note": header.note,
+                    "cache_behind_s": header.cache_behind_s,
                 }
             )
 

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from millions.drill.checker.cached import Cached
+from millions.drill.checker.counters import Counters
 from millions.drill.checker.failures import Failure, Failures
 from millions.drill.checker.finding import Finding, Findings
 from millions.drill.checker.registers import Registers
 from millions.drill.checker.sessions import Sessions
 from millions.drill.checker.sets import Sets
+from millions.drill.checker.tasks import Tasks
 from millions.drill.checker.timing import Around, Bucket, Gap, Latency, Times
 from millions.drill.checker.transfers import Transfers
 from millions.drill.history import Event, Header, Operation
@@ -30,6 +33,8 @@ PROMISES = {
     "G2": "no request fails because of a planned change",
     "G3": "only requests in flight that may not be repeated fail, and nothing takes effect twice",
     "G4": "a user reads what the user wrote, and never older than what the user saw",
+    "G5": "no read through a cache is older than a commit",
+    "G6": "a committed task runs, a rolled-back one never does, each key takes effect once",
     "G9": "no request notices the death of the supervisor",
 }
 """What a history can prove. Numbers are those of the documents."""
@@ -98,7 +103,8 @@ class _Court:
 
     def __init__(self) -> None:
         self.registers, self.sets, self.transfers = Registers(), Sets(), Transfers()
-        self.sessions = Sessions(self.registers)
+        self.counters, self.tasks = Counters(), Tasks()
+        self.sessions, self.cached = Sessions(self.registers), Cached(self.registers)
         self.failures, self.times = Failures(), Times()
         self.operations = self.unknown = 0
         self._answered: dict[str, Callable[[Operation], None]] = {
@@ -106,11 +112,17 @@ class _Court:
             "members": self.sets.members,
             "balances": self.transfers.balances,
             "open": self.transfers.open,
+            "cached": self.cached.read,
+            "total": self.counters.total,
+            "ran": self.tasks.ran,
         }
         self._always: dict[str, Callable[[Operation], None]] = {
             "write": self._write,
             "add": self.sets.add,
             "transfer": self.transfers.transfer,
+            "count": self.counters.count,
+            "enqueue": self.tasks.enqueue,
+            "undone": self.tasks.undone,
         }
 
     def hear(self, operation: Operation) -> None:
@@ -151,6 +163,9 @@ class _Court:
         self.sessions.find(findings)
         self.sets.find(findings)
         self.transfers.find(findings)
+        self.counters.find(findings)
+        self.tasks.find(findings)
+        self.cached.find(findings, header.cache_behind_s)
         blamed = next((each for each in ("G2", "G9", "G3") if each in promises), "G3")
         self.failures.find(findings, events, may_fail, blamed)
         found = findings.all()
@@ -177,10 +192,13 @@ class _Court:
     ) -> dict[str, bool | None]:
         """Of each promise: broken, held, or nothing to judge it by."""
         broken = {each.promise for each in found}
-        wrote = self.registers.operations + self.sets.operations + self.transfers.operations
+        judges = (self.registers, self.sets, self.transfers, self.counters)
+        wrote = sum(each.operations for each in judges)
         judged = {
             "G1": wrote > 0,
             "G4": self.sessions.reads > 0,
+            "G5": self.cached.reads > 0,
+            "G6": self.tasks.operations > 0,
             "G3": self.sets.operations > 0 or may_fail != "any",
             "G2": self.operations > 0 and may_fail != "any",
             "G9": self.operations > 0 and may_fail != "any",

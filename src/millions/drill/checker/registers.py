@@ -105,6 +105,15 @@ class Registers:
                 found.read_last, found.read_last_line = operation.at, operation.line
         return found
 
+    def shown(self, operation: Operation) -> Cluster:
+        """Take in what a cache gave: it must have been written, and proves no more than that."""
+        found = self.cluster(operation.key, operation.value)
+        if operation.done < found.seen_first:
+            found.seen_first, found.seen_line = operation.done, operation.line
+        if operation.version is not None and found.version < 0:
+            found.version = operation.version
+        return found
+
     def cluster(self, key: str, value: Any) -> Cluster:
         """Answer what is known of this value; None stands for a key never written."""
         clusters = self.keys.get(key)
@@ -145,7 +154,7 @@ def _join(found: Cluster, operation: Operation, known: float) -> None:
 
 
 def _is_phantom(each: Cluster) -> bool:
-    if each.seen_until == -math.inf:
+    if each.seen_first == math.inf:
         return False
     return each.outcome in ("", "failed") or each.seen_first < each.at
 

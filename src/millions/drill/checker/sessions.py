@@ -55,7 +55,7 @@ class Sessions:
             mark = marks.get(key)
             if mark is None or mark.cluster is cluster or mark.done > operation.at:
                 continue
-            if not _is_known(cluster, mark.cluster) or _is_older(cluster, mark.cluster):
+            if not _is_known(cluster, mark.cluster) or is_older(cluster, mark.cluster):
                 self._later.append((title, operation, cluster, mark))
         former = self._seen.get(key)
         if former is None or former.done <= operation.at:
@@ -65,7 +65,7 @@ class Sessions:
         """Say who did not read what they wrote, or read something older than before."""
         told: set[int] = set()
         for title, operation, cluster, mark in self._later:
-            if operation.line not in told and _is_older(cluster, mark.cluster):
+            if operation.line not in told and is_older(cluster, mark.cluster):
                 told.add(operation.line)
                 findings.add("G4", title, _words(operation, cluster, mark))
 
@@ -77,7 +77,7 @@ def _is_known(cluster: Cluster, other: Cluster) -> bool:
     return cluster.outcome == "ok" and other.outcome == "ok"
 
 
-def _is_older(cluster: Cluster, than: Cluster) -> bool:
+def is_older(cluster: Cluster, than: Cluster) -> bool:
     """Whether the value is certainly older than the other one."""
     if cluster.ambiguous or than.ambiguous:
         return False

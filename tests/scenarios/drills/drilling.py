@@ -15,9 +15,9 @@ from millions.drill.checker import Verdict, check
 from millions.drill.faults import step as steps
 from millions.drill.faults.kinds import kind
 from millions.drill.faults.scene import Scene
-from millions.drill.history import Header, Writer
+from millions.drill.history import Header, Operation, Writer
 from millions.drill.runner import Run
-from millions.drill.workloads.pure import Pure
+from millions.drill.workloads.choice import workload
 from millions.drill.workloads.workload import Site
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from millions.drill.stage import Stage
+    from millions.drill.workloads.workload import Workload
 
 CLIENTS = 6
 RATE_PER_S = 120.0
@@ -58,6 +59,12 @@ def left_behind(root: Path) -> list[int]:
     return found
 
 
+def is_in_order(path: Path) -> bool:
+    """Whether one clock went on from the preparation to the last look: users note what is done."""
+    done = [each.done for each in history.read(path) if isinstance(each, Operation)]
+    return done == sorted(done)
+
+
 @dataclass(slots=True)
 class Drilled:
     """A stage that is up."""
@@ -71,6 +78,7 @@ class Drilled:
         lasts_s: float = 5.0,
         may_fail: str = "any",
         meddle: Callable[[], Awaitable[None]] | None = None,
+        target: str = "pure",
     ) -> Verdict:
         """Run these faults under load and judge; `meddle` is called before the last look."""
         drill = drills.of_steps(tuple(steps.parse(each) for each in words))
@@ -83,18 +91,19 @@ class Drilled:
                     clients=CLIENTS,
                     rate_per_s=RATE_PER_S,
                 )
-                workload = Pure(site)
+                chosen = workload(target, site, ())
                 run = Run(
                     stage=self.stage,
                     drill=drill,
                     site=site,
-                    workload=_Meddled(workload, meddle) if meddle else workload,
+                    workload=_Meddled(chosen, meddle) if meddle else chosen,
                     lasts_s=lasts_s,
                     say=self.said.append,
                     afterwards_s=1.0,
                 )
                 await run.run()
             assert run.problems == [], run.problems
+            assert is_in_order(path)
             return check(history.read(path), may_fail=may_fail)
 
     async def begin(self, words: str, hold: AsyncExitStack) -> str:
@@ -110,7 +119,7 @@ class Drilled:
 
 @dataclass(slots=True)
 class _Meddled:
-    workload: Pure
+    workload: Workload
     meddle: Callable[[], Awaitable[None]]
 
     async def prepare(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from millions.drill.faults import aim as aims
-from millions.drill.faults import changes, disk, network, signals
+from millions.drill.faults import changes, disk, memory, network, signals
 from millions.errors import MachineError, StackFileError
 from millions.runtime import processes, supervisor
 from millions.settings.reader import near
@@ -55,6 +55,7 @@ async def kill(scene: Scene) -> str:
         raise MachineError(
             cannot=f"kill {aim}", because="nothing of it runs", try_="millions status"
         )
+    scene.doomed |= {each.pid for each in doomed}
     await asyncio.to_thread(processes.wait_gone, doomed, within_s=DEAD_WITHIN_S)
     return f"{aim}: {len(doomed)} processes"
 
@@ -74,6 +75,7 @@ async def crash_loop(scene: Scene) -> str:
     for turn in range(turns):
         doomed = await asyncio.to_thread(signals.kill, scene.stage, aim, scene.strike)
         gone = {each.pid for each in doomed}
+        scene.doomed |= gone
         if turn + 1 < turns:
             await _back(scene.stage, aim.units, gone)
     return f"{aim}, {turns} times"
@@ -166,6 +168,9 @@ KINDS: dict[str, Kind] = {
         begin=disk.fill,
         lasts=True,
         needs_root=True,
+    ),
+    "fill-memory": Kind(
+        says="its processes get no more memory than they have", begin=memory.fill, lasts=True
     ),
     "deploy": Kind(says="another release takes over", begin=changes.deploy, planned=True),
     "bad-release": Kind(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Scene:
     """One fault under way. `struck` holds the times of the moments at which something was done.
 
+    `doomed` are the processes that it killed: a status that still tells of one is older than that.
     What is pushed to `hold` is run when the fault ends, also when the drill is interrupted.
     """
 
@@ -25,6 +26,7 @@ class Scene:
     hold: AsyncExitStack
     now: Callable[[], float]
     struck: list[float]
+    doomed: set[int] = field(default_factory=set[int])
 
     def strike(self) -> None:
         """Note this moment: from here on, requests may be hit."""

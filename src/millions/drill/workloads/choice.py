@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from millions.drill.workloads.nouns import Nouns
 from millions.drill.workloads.pages import Pages
 from millions.drill.workloads.photos import Photos
 from millions.drill.workloads.pure import Pure
@@ -13,13 +14,18 @@ if TYPE_CHECKING:
 
 TARGETS = {
     "pure": "an application of the drill's own: registers, sets, transfers",
+    "nouns": "the same application: cached values, store, sessions, tasks",
     "photos": "the photo-sharing application, by its API",
     "pages": "any application: GET of the paths given",
 }
+OWN = frozenset({"pure", "nouns"})
+"""Targets that run the drill's own application."""
 
 
 def workload(target: str, site: Site, paths: tuple[str, ...]) -> Workload:
     """Make the workload for a target."""
     if target == "photos":
         return Photos(site)
+    if target == "nouns":
+        return Nouns(site)
     return Pages(site, paths or ("/",)) if target == "pages" else Pure(site)

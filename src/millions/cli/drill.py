@@ -29,7 +29,7 @@ from millions.errors import DataRefusedError, NotRunningError, StackFileError
 from millions.runtime import state as states
 
 if TYPE_CHECKING:
-    from millions.drill.drills import Drill
+    from millions.drill.drill import Drill
     from millions.drill.perform import Outcome
 
 REPORTS = "drill-reports"
@@ -214,7 +214,7 @@ def _plan(ctx: click.Context, drill: Drill, options: dict[str, Any]) -> perform.
         file=file,
         rung=options["rung"],
         here=options["here"],
-        target=options["target"] or ("pages" if options["here"] else "pure"),
+        target=options["target"] or ("pages" if options["here"] else drill.target),
         paths=options["paths"],
         clients=options["clients"],
         rate_per_s=options["rate_per_s"],

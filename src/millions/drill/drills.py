@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from millions.drill.drill import CRASH, DATA, Drill, one
+from millions.drill.drills_higher import HIGHER
 from millions.drill.faults.step import Step
 from millions.errors import StackFileError
 from millions.settings.reader import near
-
-BALANCED = 3
-"""From this rung on a balancer repeats what may be repeated."""
-
-DATA = ("G1", "G4")
-CRASH = ("G1", "G3", "G4")
-AT_S = 6.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drill:
-    """One drill. `may_fail` is as in a history; `alone` counts below the rung with a balancer.
-
-    `lasts_s` is how long the load goes on at least, `rung` the lowest where it makes sense.
-    """
-
-    name: str
-    says: str
-    steps: tuple[Step, ...]
-    promises: tuple[str, ...]
-    may_fail: str
-    alone: str = ""
-    rung: int = 1
-    lasts_s: float = 20.0
-    small_disk: bool = False
-
-    def allowed(self, rung: int) -> str:
-        """Which requests may fail on this rung."""
-        return self.alone if self.alone and rung < BALANCED else self.may_fail
-
-
-def _one(do: str, aim: str = "", *, for_s: float = 5.0, by: int = 0) -> tuple[Step, ...]:
-    return (Step(do=do, aim=aim, at_s=AT_S, for_s=for_s, by=by),)
-
 
 ALL = (
     Drill(
         name="kill-web",
         says="A web server dies.",
-        steps=_one("kill", "web"),
+        steps=one("kill", "web"),
         promises=CRASH,
         may_fail="unrepeatable",
         alone="in-flight",
@@ -54,7 +20,7 @@ ALL = (
     Drill(
         name="kill-balancer",
         says="The balancer dies; connections on it are lost, new ones wait.",
-        steps=_one("kill", "balancer"),
+        steps=one("kill", "balancer"),
         promises=CRASH,
         may_fail="in-flight",
         rung=3,
@@ -62,14 +28,14 @@ ALL = (
     Drill(
         name="kill-primary",
         says="The database that takes writes dies, with all that runs it.",
-        steps=_one("kill", "primary"),
+        steps=one("kill", "primary"),
         promises=CRASH,
         may_fail="unrepeatable",
     ),
     Drill(
         name="kill-postgres",
         says="PostgreSQL dies under Patroni, which goes on.",
-        steps=_one("kill", "primary:daemon"),
+        steps=one("kill", "primary:daemon"),
         promises=CRASH,
         may_fail="unrepeatable",
         rung=4,
@@ -77,7 +43,7 @@ ALL = (
     Drill(
         name="kill-patroni",
         says="Patroni dies on the primary; PostgreSQL goes on.",
-        steps=_one("kill", "primary:agent"),
+        steps=one("kill", "primary:agent"),
         promises=CRASH,
         may_fail="unrepeatable",
         rung=4,
@@ -85,7 +51,7 @@ ALL = (
     Drill(
         name="kill-primary-server",
         says="The whole server of the primary dies in one moment.",
-        steps=_one("kill", "primary-server"),
+        steps=one("kill", "primary-server"),
         promises=CRASH,
         may_fail="unrepeatable",
         rung=4,
@@ -93,7 +59,7 @@ ALL = (
     Drill(
         name="freeze-primary",
         says="The primary hangs: it is there, and answers nothing.",
-        steps=_one("freeze", "primary", for_s=10.0),
+        steps=one("freeze", "primary", for_s=10.0),
         promises=CRASH,
         may_fail="unrepeatable",
         lasts_s=25.0,
@@ -101,7 +67,7 @@ ALL = (
     Drill(
         name="kill-replica",
         says="A replica dies; reads go elsewhere.",
-        steps=_one("kill", "replica"),
+        steps=one("kill", "replica"),
         promises=CRASH,
         may_fail="unrepeatable",
         rung=4,
@@ -109,7 +75,7 @@ ALL = (
     Drill(
         name="kill-replicas",
         says="All replicas die: reads go to the primary, writes wait for a replica to be back.",
-        steps=_one("kill", "replica.*"),
+        steps=one("kill", "replica.*"),
         promises=CRASH,
         may_fail="unrepeatable",
         rung=4,
@@ -118,7 +84,7 @@ ALL = (
     Drill(
         name="kill-etcd",
         says="One member of the consensus dies.",
-        steps=_one("kill", "consensus"),
+        steps=one("kill", "consensus"),
         promises=CRASH,
         may_fail="none",
         rung=4,
@@ -126,7 +92,7 @@ ALL = (
     Drill(
         name="kill-etcd-leader",
         says="The member that leads the consensus dies.",
-        steps=_one("kill", "leader"),
+        steps=one("kill", "leader"),
         promises=CRASH,
         may_fail="none",
         rung=4,
@@ -134,7 +100,7 @@ ALL = (
     Drill(
         name="kill-consensus",
         says="The whole consensus dies; the primary goes on (failsafe mode).",
-        steps=_one("kill", "consensus.*"),
+        steps=one("kill", "consensus.*"),
         promises=CRASH,
         may_fail="none",
         rung=4,
@@ -143,7 +109,7 @@ ALL = (
     Drill(
         name="kill-supervisor",
         says="The supervisor dies, and another one takes over.",
-        steps=_one("kill", "supervisor", for_s=3.0),
+        steps=one("kill", "supervisor", for_s=3.0),
         promises=("G1", "G4", "G9"),
         may_fail="none",
     ),
@@ -158,7 +124,7 @@ ALL = (
     Drill(
         name="scale-under-load",
         says="Two more web servers join, and leave again.",
-        steps=_one("scale", "web", for_s=6.0, by=4),
+        steps=one("scale", "web", for_s=6.0, by=4),
         promises=("G1", "G2", "G4"),
         may_fail="none",
         rung=3,
@@ -167,14 +133,14 @@ ALL = (
     Drill(
         name="bad-release",
         says="A release that cannot start is deployed, and refused.",
-        steps=_one("bad-release"),
+        steps=one("bad-release"),
         promises=("G1", "G2", "G4"),
         may_fail="none",
     ),
     Drill(
         name="crash-loop",
         says="A web server dies again each time that it is back.",
-        steps=_one("crash-loop", "web", by=3),
+        steps=one("crash-loop", "web", by=3),
         promises=CRASH,
         may_fail="unrepeatable",
         alone="in-flight",
@@ -183,7 +149,7 @@ ALL = (
     Drill(
         name="cut-off-primary",
         says="The network of the primary is cut off from everybody else.",
-        steps=_one("cut-off", "primary", for_s=12.0),
+        steps=one("cut-off", "primary", for_s=12.0),
         promises=DATA,
         may_fail="any",
         rung=4,
@@ -192,93 +158,19 @@ ALL = (
     Drill(
         name="slow-primary",
         says="Every packet to and from the primary takes 20 ms longer.",
-        steps=_one("slow", "primary", for_s=8.0, by=20),
+        steps=one("slow", "primary", for_s=8.0, by=20),
         promises=("G1", "G2", "G4"),
         may_fail="none",
     ),
     Drill(
         name="disk-full",
         says="The disk is full for a while; writes fail, nothing that was acknowledged is lost.",
-        steps=_one("fill-disk", for_s=6.0),
+        steps=one("fill-disk", for_s=6.0),
         promises=DATA,
         may_fail="any",
         small_disk=True,
     ),
-    Drill(
-        name="kill-cache",
-        says="All cache servers die; what they held is loaded again.",
-        steps=_one("kill", "cache.*"),
-        promises=CRASH,
-        may_fail="none",
-        rung=5,
-    ),
-    Drill(
-        name="freeze-cache",
-        says="A cache server hangs; it is a miss.",
-        steps=_one("freeze", "cache"),
-        promises=CRASH,
-        may_fail="none",
-        rung=5,
-    ),
-    Drill(
-        name="kill-edge",
-        says="An edge dies; requests go to the other one, or around both.",
-        steps=_one("kill", "edge"),
-        promises=CRASH,
-        may_fail="in-flight",
-        rung=6,
-    ),
-    Drill(
-        name="kill-volume",
-        says="A server that keeps uploaded files dies.",
-        steps=_one("kill", "files-volume.1"),
-        promises=CRASH,
-        may_fail="none",
-        rung=6,
-    ),
-    Drill(
-        name="kill-files",
-        says="Everything that keeps and serves uploaded files dies at once.",
-        steps=_one("kill", "files.*"),
-        promises=CRASH,
-        may_fail="none",
-        rung=6,
-        lasts_s=30.0,
-    ),
-    Drill(
-        name="kill-store",
-        says="All servers of the store die at once; nobody is logged out.",
-        steps=_one("kill", "store.*"),
-        promises=CRASH,
-        may_fail="none",
-        rung=7,
-        lasts_s=25.0,
-    ),
-    Drill(
-        name="freeze-store",
-        says="A server of the store hangs, perhaps the one that leads.",
-        steps=_one("freeze", "store", for_s=8.0),
-        promises=CRASH,
-        may_fail="none",
-        rung=7,
-        lasts_s=25.0,
-    ),
-    Drill(
-        name="kill-workers",
-        says="All workers die; their tasks run again.",
-        steps=_one("kill", "workers.*"),
-        promises=CRASH,
-        may_fail="none",
-        rung=9,
-    ),
-    Drill(
-        name="kill-queue",
-        says="The message queue dies; tasks are found without it.",
-        steps=_one("kill", "queue.*"),
-        promises=CRASH,
-        may_fail="none",
-        rung=9,
-    ),
+    *HIGHER,
     Drill(
         name="nothing",
         says="Nothing is broken: what the load alone looks like.",

@@ -23,7 +23,7 @@ from millions.drill.history import Header, Writer
 from millions.drill.report.document import document
 from millions.drill.report.page import page
 from millions.drill.runner import Run
-from millions.drill.workloads.choice import workload
+from millions.drill.workloads.choice import OWN, workload
 from millions.drill.workloads.workload import Site
 from millions.errors import StackFileError
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from millions.drill.checker import Verdict
-    from millions.drill.drills import Drill
+    from millions.drill.drill import Drill
     from millions.drill.stage import Stage
 
 HISTORY, REPORT, PAGE = "history.jsonl", "report.json", "report.html"
@@ -132,7 +132,7 @@ def require(plan: Plan, rung: int) -> None:
             because=f"what it breaks exists from rung {plan.drill.rung} on",
             try_=f"millions drill run {plan.drill.name} --rung {plan.drill.rung}",
         )
-    if plan.here and plan.target == "pure":
+    if plan.here and plan.target in OWN:
         raise StackFileError(
             cannot="run the drill's own application on the running stack",
             because="it would write into the database of your application",
@@ -173,7 +173,7 @@ async def _stage(
                 try_="millions -C FOLDER drill run …",
             )
         return stages.Stage(plan.file)
-    folder = plan.file.parent if plan.file is not None and plan.target != "pure" else None
+    folder = plan.file.parent if plan.file is not None and plan.target not in OWN else None
     root = await asyncio.to_thread(stages.make_root)
     hold.push_async_callback(asyncio.to_thread, stages.erase, root)
     if plan.drill.small_disk:

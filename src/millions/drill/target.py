@@ -2,7 +2,7 @@
 
 It does the least that an application can do on the SDK, so that what a drill finds is not its own.
 Never meant for the database of another application. Every write is `db.run`; a read is `db.read`,
-or from the primary where `?strong=1` asks for it.
+or from the primary where `?strong=1` asks for it. What is of the other nouns is in `nouns`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import BigInteger, MetaData, String, Text, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from millions import REFERENCE, Millions, db, sharded_by
+from millions.drill import nouns
+from millions.drill.call import Call, read_again
+from millions.drill.statements import ADD, MEMBERS, READ, WRITE
 from millions.errors import CommitUnknownError, SdkError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from millions import Session
-
-    Answer = tuple[int, Any]
+    from millions.drill.call import Answer, Route
 
 KEY_CHARACTERS = 120
-READS_MAX = 4
-"""A server and its successor may both die, more is another matter."""
-
 LOCK = 0x6472696C6C
 """The advisory lock under which one process makes the tables ("drill" in ASCII)."""
 
@@ -76,13 +74,6 @@ class Account(Base):
 
 db.declare(Base.metadata)
 
-WRITE = text(
-    "INSERT INTO drill.registers AS r (key, value, version) VALUES (:key, :value, 1)"
-    " ON CONFLICT (key) DO UPDATE SET value = :value, version = r.version + 1 RETURNING r.version"
-)
-READ = text("SELECT value, version FROM drill.registers WHERE key = :key")
-ADD = text("INSERT INTO drill.elements (name, value) VALUES (:name, :value)")
-MEMBERS = text("SELECT value FROM drill.elements WHERE name = :name")
 OPEN = text(
     "INSERT INTO drill.accounts (bank, account, balance) VALUES (:bank, :account, :balance)"
     " ON CONFLICT DO NOTHING"
@@ -97,90 +88,86 @@ TRANSFER = text(
 BALANCES = text("SELECT account, balance FROM drill.accounts WHERE bank = :bank")
 
 
-async def write(key: str, body: Any, strong: bool) -> Answer:  # noqa: ARG001, FBT001  # a route
+async def write(call: Call) -> Answer:
     """Write a register; answer its version."""
 
     async def deed(session: Session) -> int:
-        return int(await session.scalar(WRITE, {"key": key, "value": body["value"]}))
+        return int(await session.scalar(WRITE, {"key": call.key, "value": call.body["value"]}))
 
-    return 200, {"version": await db.run(key, deed)}
+    return 200, {"version": await db.run(call.key, deed)}
 
 
-async def read(key: str, body: Any, strong: bool) -> Answer:  # noqa: ARG001, FBT001
+async def read(call: Call) -> Answer:
     """Read a register."""
-    rows = await _rows(key, READ, {"key": key}, strong=strong)
+    rows = await _rows(call.key, READ, {"key": call.key}, strong=call.strong)
     value, version = rows[0] if rows else (None, 0)
     return 200, {"value": value, "version": version}
 
 
-async def add(name: str, body: Any, strong: bool) -> Answer:  # noqa: ARG001, FBT001
+async def add(call: Call) -> Answer:
     """Add an element to a set."""
 
     async def deed(session: Session) -> None:
-        await session.execute(ADD, {"name": name, "value": body["value"]})
+        await session.execute(ADD, {"name": call.key, "value": call.body["value"]})
 
-    await db.run(name, deed)
+    await db.run(call.key, deed)
     return 201, {}
 
 
-async def members(name: str, body: Any, strong: bool) -> Answer:  # noqa: ARG001, FBT001
+async def members(call: Call) -> Answer:
     """Answer all elements of a set."""
-    rows = await _rows(name, MEMBERS, {"name": name}, strong=strong)
+    rows = await _rows(call.key, MEMBERS, {"name": call.key}, strong=call.strong)
     return 200, {"members": [value for (value,) in rows]}
 
 
-async def open_accounts(bank: str, body: Any, strong: bool) -> Answer:  # noqa: ARG001, FBT001
+async def open_accounts(call: Call) -> Answer:
     """Make the accounts of a bank."""
     rows = [
-        {"bank": bank, "account": account, "balance": balance}
-        for account, balance in body["accounts"].items()
+        {"bank": call.key, "account": account, "balance": balance}
+        for account, balance in call.body["accounts"].items()
     ]
 
     async def deed(session: Session) -> None:
         await session.execute(OPEN, rows)
 
-    await db.run(bank, deed)
+    await db.run(call.key, deed)
     return 201, {}
 
 
-async def transfer(bank: str, body: Any, strong: bool) -> Answer:  # noqa: ARG001, FBT001
+async def transfer(call: Call) -> Answer:
     """Move an amount from one account to another one."""
     moved = {
-        "bank": bank,
-        "giver": body["from"],
-        "taker": body["to"],
-        "amount": int(body["amount"]),
+        "bank": call.key,
+        "giver": call.body["from"],
+        "taker": call.body["to"],
+        "amount": int(call.body["amount"]),
     }
 
     async def deed(session: Session) -> None:
         await session.execute(TRANSFER, moved)
 
-    await db.run(bank, deed)
+    await db.run(call.key, deed)
     return 200, {}
 
 
-async def balances(bank: str, body: Any, strong: bool) -> Answer:  # noqa: ARG001, FBT001
+async def balances(call: Call) -> Answer:
     """Answer all balances of a bank, read at once."""
-    rows = await _rows(bank, BALANCES, {"bank": bank}, strong=strong)
+    rows = await _rows(call.key, BALANCES, {"bank": call.key}, strong=call.strong)
     return 200, {"balances": dict((account, balance) for account, balance in rows)}  # noqa: C402
 
 
 async def _rows(key: str, statement: Any, values: dict[str, str], *, strong: bool) -> Sequence[Any]:
-    """Read, again when a server died meanwhile: a read may always be repeated.
+    """Read; `strong` reads are in a transaction that only the primary begins."""
 
-    `strong` reads are in a transaction that only the primary begins.
-    """
-    for attempt in range(1, READS_MAX + 1):
-        try:
-            async with db.write(key) if strong else db.read(key) as session:
-                return (await session.execute(statement, values)).all()
-        except (SdkError, DBAPIError, OSError):
-            if attempt == READS_MAX:
-                raise
-    raise AssertionError(READS_MAX)
+    async def read() -> Sequence[Any]:
+        async with db.write(key) if strong else db.read(key) as session:
+            return (await session.execute(statement, values)).all()
+
+    return await read_again(read)
 
 
-ROUTES: dict[tuple[str, str], Callable[[str, Any, bool], Awaitable[Answer]]] = {
+ROUTES: dict[tuple[str, str], Route] = {
+    **nouns.ROUTES,
     ("PUT", "register"): write,
     ("GET", "register"): read,
     ("POST", "set"): add,
@@ -213,8 +200,14 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         status, said = (200, {"drill": "ready"}) if not rest else (404, {"error": "no such path"})
     else:
         try:
-            strong = b"strong=1" in scope["query_string"]
-            status, said = await route(key, orjson.loads(body) if body else None, strong)
+            status, said = await route(
+                Call(
+                    key=key,
+                    body=orjson.loads(body) if body else None,
+                    strong=b"strong=1" in scope["query_string"],
+                    scope=scope,
+                )
+            )
         except CommitUnknownError as error:
             status, said, outcome = 503, {"error": str(error)}, "unknown"
         except SdkError as error:
@@ -259,4 +252,4 @@ async def _answer(send: Any, status: int, said: Any, outcome: str) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
-app = Millions(application, csrf=False, sessions=False, access_log=False)
+app = Millions(application, csrf=False, access_log=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,6 +117,24 @@ async def test_kill_is_for_processes_of_this_stack_only(drilled: Drilled) -> Non
         assert processes.environment(each).get("MILLIONS_STACK") in (drilled.stage.state.name, None)
 
 
+async def test_what_may_have_no_more_memory_may_again_when_the_fault_ends(
+    drilled: Drilled,
+) -> None:
+    await drilled.well()
+    limits = Path(f"/proc/{pid(drilled, 'web.1')}/limits")
+
+    def soft() -> str:
+        (line,) = [x for x in limits.read_text().splitlines() if x.startswith("Max address")]
+        return line.split()[3]
+
+    before = soft()
+    async with AsyncExitStack() as hold:
+        note = await drilled.begin("fill-memory web.1", hold)
+        assert "1 processes" in note
+        assert soft().isdigit()
+    assert soft() == before == "unlimited"
+
+
 async def test_an_aim_that_means_nothing_here_is_refused(drilled: Drilled) -> None:
     for words in ("kill web.9", "kill replica", "kill leader", "kill server:moon", "kill web:half"):
         async with AsyncExitStack() as hold:
@@ -141,6 +160,44 @@ async def test_what_disappears_from_the_database_is_found(drilled: Drilled) -> N
     assert found(verdict, "sums that do not hold") > 0
     assert verdict.held["G1"] is False
     await drilled.stage.do("sql", "TRUNCATE drill.elements, drill.registers, drill.accounts")
+
+
+async def test_caches_sessions_counters_and_tasks_hold_when_a_web_server_dies(
+    drilled: Drilled,
+) -> None:
+    verdict = await drilled.drill("kill web at 1.5s", target="nouns")
+    assert titles(verdict) == {}
+    assert all(verdict.held[each] for each in ("G1", "G4")), verdict.held
+    (kill, recovered) = verdict.events
+    assert recovered.at > kill.at + 0.3  # a process had to start, however late that was seen
+    for kind in ("cached", "change", "recall", "members", "total", "undone", "enqueue", "ran"):
+        assert verdict.kinds[kind] > 0, verdict.kinds
+
+
+async def test_what_disappears_from_the_other_nouns_is_found(drilled: Drilled) -> None:
+    async def meddle() -> None:
+        await drilled.stage.do("sql", "DELETE FROM millions.documents")
+        await drilled.stage.do("sql", "DELETE FROM millions.counters")
+        await drilled.stage.do("sql", "DELETE FROM millions.sorted_items")
+        wiped = "DELETE FROM drill.elements WHERE value LIKE '%1'"
+        await drilled.stage.do("sql", f"{wiped} AND name LIKE '%-t'")
+        await drilled.stage.do(
+            "sql",
+            "INSERT INTO drill.elements (name, value) "
+            "SELECT name, value FROM drill.elements WHERE name LIKE '%-t'",
+        )
+
+    verdict = await drilled.drill(meddle=meddle, lasts_s=3, target="nouns")
+    for title in (
+        "lost acknowledged writes",
+        "lost acknowledged additions",
+        "acknowledged counts that are missing",
+        "tasks of committed transactions that never ran",
+        "keys of tasks that took effect twice",
+    ):
+        assert found(verdict, title) > 0, title
+    assert (verdict.held["G1"], verdict.held["G6"]) == (False, False)
+    await drilled.stage.do("sql", "TRUNCATE drill.elements, drill.registers")
 
 
 async def test_every_server_names_itself(drilled: Drilled) -> None:

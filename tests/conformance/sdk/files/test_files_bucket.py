@@ -91,6 +91,57 @@ async def test_when_nobody_answers_the_wait_is_bounded_and_the_error_says_who(
     servers.close()
 
 
+ANSWERS_AFTER_S = 1.2
+
+
+@asynccontextmanager
+async def slow(to: Endpoint) -> AsyncIterator[Endpoint]:
+    """Storage whose answers come late, a little of each at a time."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_connection(to.host, to.port)
+
+        async def back() -> None:
+            while part := await theirs.read(1 << 16):
+                await asyncio.sleep(ANSWERS_AFTER_S)  # sleeps: what is tried
+                writer.write(part)
+                await writer.drain()
+
+        answering = asyncio.create_task(back())
+        try:
+            while part := await reader.read(1 << 16):
+                ours.write(part)
+                await ours.drain()
+        finally:
+            answering.cancel()
+            ours.close()
+            writer.close()
+
+    server = await asyncio.start_server(pass_on, HOST, 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield Endpoint(host=host, port=port)
+    finally:
+        server.close()
+
+
+async def test_storage_that_answers_slowly_keeps_and_gives_every_file(
+    in_a_bucket: Directory,
+) -> None:
+    (real,) = in_a_bucket.files.servers
+    async with slow(real) as late:
+        place = replace(in_a_bucket.files, servers=(late,))
+        async with opened(replace(in_a_bucket, files=place)) as files:
+            began = asyncio.get_running_loop().time()
+            names = [f"slow/{number}" for number in range(4)]
+            await asyncio.gather(*(files.put(name, name.encode()) for name in names))
+            found = await asyncio.gather(*(files.read(name) for name in names))
+            assert found == [name.encode() for name in names]
+            assert asyncio.get_running_loop().time() - began > ANSWERS_AFTER_S
+    async with opened(in_a_bucket) as files:
+        assert [await files.read(name) for name in names] == found
+
+
 async def test_a_wrong_secret_is_refused_at_once_and_never_told(
     in_a_bucket: Directory, tmp_path: Path
 ) -> None:

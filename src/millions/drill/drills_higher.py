@@ -60,8 +60,8 @@ HIGHER = (
     ),
     Drill(
         name="freeze-store",
-        says="A server of the store hangs, perhaps the one that leads.",
-        steps=one("freeze", "store", for_s=8.0),
+        says="The server of the store that leads hangs.",
+        steps=one("freeze", "store:leader", for_s=8.0),
         promises=NOUNS,
         target="nouns",
         may_fail="unrepeatable",
@@ -107,8 +107,8 @@ HIGHER = (
     ),
     Drill(
         name="cut-off-store",
-        says="The network of a server of the store is cut off, perhaps of the one that leads.",
-        steps=one("cut-off", "store", for_s=8.0),
+        says="The network of the server of the store that leads is cut off.",
+        steps=one("cut-off", "store:leader", for_s=8.0),
         promises=("G1", "G4", "G5", "G6"),
         target="nouns",
         may_fail="any",
@@ -137,8 +137,8 @@ HIGHER = (
     ),
     Drill(
         name="memory-store",
-        says="A server of the store gets no more memory, perhaps the one that leads.",
-        steps=one("fill-memory", "store", for_s=8.0),
+        says="The server of the store that leads gets no more memory.",
+        steps=one("fill-memory", "store:leader", for_s=8.0),
         promises=("G1", "G4", "G5", "G6"),
         target="nouns",
         may_fail="any",

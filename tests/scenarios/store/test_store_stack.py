@@ -9,8 +9,12 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
 from store_site import CONNECTIONS, STORE, WITHIN_S, Users
 
+from millions.drill.faults import aim as aims
+from millions.drill.stage import Stage
+from millions.errors import MachineError
 from millions.sdk.store.moving import ONE_MOVES
 from millions.sdk.store.progress import unmoved
 from millions.testing import eventually
@@ -36,6 +40,10 @@ async def test_nobody_is_logged_out_when_the_leader_of_the_store_is_killed(site:
     async with Users(site, 20) as users:
         await users.more()
         leader = site.store_leader()
+        stage = Stage(site.file, home=site.root / "home")
+        assert aims.find(stage, "store:leader").units == (leader,)
+        with pytest.raises(MachineError, match="no unit of web says that it leads"):
+            aims.find(stage, "web:leader")
         killed = site.identity(leader).pid
         site.kill(leader)
         await users.more(300)

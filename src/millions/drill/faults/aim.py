@@ -7,12 +7,14 @@ a process of another stack, or a person's, is never found.
     web.*              all units of a tier      server:NAME  all units on that server
     primary, replica, replica.*                 primary-server, leader (of the consensus)
     supervisor                                  primary:daemon, primary:agent   a part of a unit
+    store:leader             the unit of a tier whose servers elect one that says so itself
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +25,13 @@ from millions.runtime import belonging, etcd, processes, supervisor
 
 if TYPE_CHECKING:
     from millions.drill.stage import Stage
-    from millions.model import Lease, Unit
+    from millions.model import Lease, Probe, Unit
     from millions.runtime.processes import Identity
 
 SUPERVISOR = "supervisor"
 PARTS = ("", "daemon", "agent")
 ANSWER_WITHIN_S = 1.0
+ANSWER_BYTES_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,8 @@ def find(stage: Stage, text: str) -> Aim:
     place, _, part = text.partition(":")
     if place == "server":
         return Aim(text=text, units=_on_server(stage, part, text))
+    if part == "leader":
+        return Aim(text=text, units=(_leading(stage, place, text),))
     if part not in PARTS:
         raise _nothing(stage, text, f"{part!r} is neither daemon nor agent")
     if place == SUPERVISOR:
@@ -144,6 +149,29 @@ def _leader(stage: Stage, text: str) -> str:
                 each.name for each in units if each.address and each.address.host == server.host
             )
     raise _nothing(stage, text, "no member of the consensus says that it leads")
+
+
+def _leading(stage: Stage, tier: str, text: str) -> str:
+    """The unit of a tier that says, when its probe asks, that it leads."""
+    for unit in stage.desired().units:
+        if unit.tier == tier and unit.probe is not None and _says_that_it_leads(unit.probe):
+            return unit.name
+    raise _nothing(stage, text, f"no unit of {tier} says that it leads")
+
+
+def _says_that_it_leads(probe: Probe) -> bool:
+    answer = b""
+    try:
+        with socket.create_connection(
+            (probe.address.host, probe.address.port), ANSWER_WITHIN_S
+        ) as asked:
+            asked.sendall(probe.send)
+            while len(answer) < ANSWER_BYTES_MAX and (part := asked.recv(ANSWER_BYTES_MAX)):
+                answer += part
+        found: dict[str, object] = json.loads(answer.partition(b"\r\n\r\n")[2])
+        return found.get("leads") is True
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _path(stage: Stage, text: str) -> str:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from millions.cli import exits, keeping
+from millions.cli.climbing import record as climbs
 from millions.cli.opened import running_state
 from millions.cli.running import Running, look, public_addresses
 
@@ -38,7 +39,8 @@ def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
         return _watch(state)
     running = look(state)
     if as_json:
-        click.echo(json.dumps(running.document(), indent=1))
+        said = running.document() | {"climb": _climb(state)}
+        click.echo(json.dumps(said, indent=1))
     else:
         Console(highlight=False).print(_picture(state, running))
     return _exit(running)
@@ -80,12 +82,27 @@ def _picture(state: StateFolder, running: Running) -> Group:
         lines.append(table)
         lines += [Text(f"{unit.name}: {unit.why}") for unit in status.units if unit.why]
         lines += [Text(_scaled(each)) for each in status.scaling]
+        climb = _climb(state)
+        if climb:
+            lines.append(Text(climb, style="yellow"))
         backups = keeping.words(state)
         if backups:
             lines.append(Text(f"backups: {backups}"))
         if status.problem:
             lines.append(Text(f"supervisor: {status.problem}", style="red"))
     return Group(*lines)
+
+
+def _climb(state: StateFolder) -> str:
+    """What is said of a climb that is not at its end; '' when there is none."""
+    found = climbs.read(state)
+    if found is None:
+        return ""
+    step = next(iter(found.names[found.at :]), "its end")
+    return (
+        f"a climb from rung {found.ends[0]} to {found.ends[1]} is at {step} "
+        f"({found.at} of {len(found.names)} steps are done): millions climb --resume, or --undo"
+    )
 
 
 def _scaled(group: ScalingStatus) -> str:

@@ -17,6 +17,7 @@ from millions.climb import steps as plans
 from millions.climb.steps import Kind
 from millions.climb.table import Event, State
 from millions.errors import ClimbError, MillionsError
+from millions.runtime import supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -61,6 +62,8 @@ def _step(opened: Opened, climb: Climb, step: Step, progress: Progress) -> Climb
     number = f"{climb.at + 1} of {len(climb.names)}"
     progress.tell(f"step {number}, {step.name}: {step.why}")
     began_s = time.monotonic()
+    if changing.current(state) is not None:
+        supervisor.ensure(state)  # it may have died with an earlier try
     climb = record.advance(state, climb, Event.BEGUN)
     with _told(opened, climb, step):
         with _phase(opened, step, "change"):

@@ -1,0 +1,131 @@
+"""A climb must lose nothing and fail no request, up and down, whatever it is killed at."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from millions.cli.climbing import record
+from millions.climb import record as events
+from millions.climb.table import State
+from millions.testing import eventually
+
+if TYPE_CHECKING:
+    from ledger import Ledger, People
+
+pytestmark = pytest.mark.timeout(420)  # a climb takes half a minute, on a busy machine several
+
+UP = ("database", "balancer", "backup", "consensus", "cache")
+DOWN = ("cache", "consensus", "backup", "balancer", "database")
+
+
+async def nothing_is_lost(ledger: Ledger, people: People) -> None:
+    await people.more(20)
+    await people.stop()
+    assert people.missed == []
+    assert await people.accounts() == (set(), [])
+
+
+async def well(ledger: Ledger) -> None:
+    async def settled() -> bool:
+        said = await ledger.millions("status", "--json", status=None)
+        return bool(json.loads(said)["well"])
+
+    await eventually(settled, within_s=30)
+
+
+def told(ledger: Ledger) -> list[tuple[str, str]]:
+    """The steps that ended or were undone, in their order."""
+    text = (ledger.state.path / events.FILE).read_text()
+    found = [each for each in events.events(text) if each.kind == "step"]
+    return [(each.name, each.state) for each in found if each.state in {"ended", "undone"}]
+
+
+async def test_every_request_succeeds_while_a_stack_climbs_up_and_down(
+    ledger: Ledger, people: People
+) -> None:
+    said = json.loads(await ledger.millions("climb", "5", "--json"))
+    assert (said["done"], [each["step"] for each in said["steps"]]) == (True, list(UP))
+    assert ledger.settings()["rung"] == 5
+    assert ledger.server() == 2
+    assert "# The ledger, as a person wrote it." in ledger.file.read_text()
+    assert told(ledger) == [(name, "ended") for name in UP]
+    await people.more(20)
+    await ledger.millions("climb", "1", "--yes")
+    assert told(ledger) == [(name, "ended") for name in DOWN]
+    assert (ledger.settings()["rung"], ledger.server()) == (1, 1)
+    kept = [path.parents[2].name for path in ledger.state.units.glob("database.*/data/*/base")]
+    assert kept == ["database.1"]
+    await nothing_is_lost(ledger, people)
+    assert people.failures == []
+    await well(ledger)
+
+
+async def killed_at(
+    ledger: Ledger, arguments: tuple[str, ...], name: str, at: State, *, back: bool = False
+) -> None:
+    """Begin the command and SIGKILL it where the climb stands there, sometimes the supervisor too.
+
+    A proof may be given within a millisecond: then it is killed a little later, anywhere.
+    """
+    command = await ledger.begin(*arguments)
+    while command.returncode is None and not stands_at(ledger, name, at, back=back):  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    assert command.returncode is None, (await command.communicate())[0].decode()
+    command.kill()
+    await command.wait()
+    if at is State.CHANGING and ledger.supervisor():
+        ledger.kill_alone(ledger.supervisor())
+
+
+def stands_at(ledger: Ledger, name: str, at: State, *, back: bool) -> bool:
+    """Whether the climb goes there, or back, and is at this step and state or past it."""
+    found = record.read(ledger.state)
+    if found is None or name not in found.names or back is (found.turned is None):
+        return False
+    step, states = found.names.index(name), (State.CHANGING, State.PROVING)
+    meant = states if at is State.CHANGING else states[1:]
+    return found.at > step or (found.at == step and found.state in meant)
+
+
+async def test_a_climb_that_is_killed_goes_on_and_back(ledger: Ledger, people: People) -> None:
+    before = ledger.file.read_text()
+    arguments: tuple[str, ...] = ("climb", "4")
+    for name in ("database", "balancer", "consensus"):
+        for at in (State.CHANGING, State.PROVING):
+            await killed_at(ledger, arguments, name, at)
+            arguments = ("climb", "--resume")
+    refused = await ledger.millions("up", "--detach", status=1)
+    assert "a climb from rung 1 to 4 is not at its end" in refused
+    assert "millions climb --resume" in refused
+    assert "a climb from rung 1 to 4" in await ledger.millions("status", status=None)
+    arguments = ("climb", "--undo")
+    for name in ("consensus", "balancer", "database"):
+        await killed_at(ledger, arguments, name, State.CHANGING, back=True)
+        arguments = ("climb", "--resume")
+    await ledger.millions("climb", "--resume")
+    assert ledger.file.read_text() == before
+    assert record.read(ledger.state) is None
+    await nothing_is_lost(ledger, people)
+    await well(ledger)
+
+
+async def test_what_cannot_be_changes_nothing(ledger: Ledger) -> None:
+    other = ledger.folder / "other.toml"
+    other.write_text(ledger.file.read_text().replace('"ledger"', '"another"'))
+    assert "[app] name is 'another'" in await ledger.millions("climb", str(other), status=2)
+    assert "not yet" in await ledger.millions("climb", "8", status=2)
+    assert "none is under way" in await ledger.millions("climb", "--resume", status=1)
+    edited = ledger.file.read_text().replace("drain_s = 3", "drain_s = 4")
+    kept = ledger.file.read_text()
+    ledger.file.write_text(edited)
+    assert "millions apply" in await ledger.millions("climb", "3", status=1)
+    assert "settings" in await ledger.millions("apply", "--plan")
+    await ledger.millions("apply")
+    assert "nothing to do" in await ledger.millions("apply")
+    ledger.file.write_text(kept)
+    await ledger.millions("apply")
+    assert await asyncio.to_thread((ledger.state.path / "running.toml").read_text) == kept

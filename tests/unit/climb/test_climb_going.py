@@ -1,0 +1,50 @@
+"""A climb is written down so that whoever comes later can go on or turn round."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from millions.cli.climbing.record import Climb
+from millions.climb import steps as plans
+from millions.climb.table import TABLE, Event, State, following
+from millions.errors import StateError
+from millions.runtime import codec
+
+APP = '[app]\nname = "photos"\nweb = "photos.web:app"\n'
+LOW, HIGH = f"rung = 1\n{APP}", f"rung = 4\n{APP}[database]\nserver = 2\n"
+UP = ("database", "balancer", "backup", "consensus")
+
+
+def climb(**changes: object) -> Climb:
+    bare = Climb(origin=LOW, target=HIGH, app=LOW, app_wanted=LOW, release="r1", names=UP)
+    return dataclasses.replace(bare, **changes)  # type: ignore[arg-type]
+
+
+def test_it_is_read_back_with_the_same_steps():
+    found = codec.parse(Climb, codec.text(climb(at=2)), where="climb.json", try_="")
+    assert found == climb(at=2)
+    assert [each.name for each in found.steps] == list(UP)
+
+
+@pytest.mark.parametrize("begun", range(len(UP) + 1))
+def test_the_way_back_undoes_what_was_begun_in_the_reverse_order(begun: int):
+    back = climb(turned=begun, names=UP[:begun][::-1])
+    assert [each.name for each in back.steps] == list(UP[:begun][::-1])
+    assert (back.ends, back.text) == ((4, 1), LOW)
+    if begun:
+        assert plans.steps(back.steps[-1].stack, back.way[0]) == ()
+
+
+def test_other_steps_than_those_begun_are_refused():
+    with pytest.raises(StateError, match="would go by other steps"):
+        _ = climb(names=UP[1:]).steps
+
+
+def test_a_step_that_was_broken_off_is_begun_again_and_never_skipped():
+    assert following(State.CHANGING, Event.BEGUN) is State.CHANGING
+    assert following(State.PROVING, Event.BEGUN) is State.CHANGING
+    with pytest.raises(KeyError):
+        following(State.CHANGING, Event.PROVEN)
+    assert {state for state, _ in TABLE} == set(State) - {State.DONE}

@@ -29,6 +29,10 @@ COMPLETE_WITHIN_S = 300.0
 STUCK_S = 120.0
 """Data that moves gets less all the time; when it has not for this long, a person must look."""
 
+BEGUN_WITHIN_S = 20.0
+"""Web processes begin to move to new servers within a second; an application that keeps nothing
+there never does. Both forms serve then, and nothing is erased."""
+
 LOOK_S = 0.1
 ANSWER_WITHIN_S = 5.0
 CONNECT_WITHIN_S = 60.0
@@ -95,9 +99,11 @@ async def _moved(
 ) -> None:
     least: int | None = None
     patient_until_s = time.monotonic() + STUCK_S
+    begun_until_s = time.monotonic() + BEGUN_WITHIN_S
     while True:
         left = await _asked(state, unmoved, to_servers=to_servers)
-        if left == 0:
+        never = left is None and to_servers and time.monotonic() > begun_until_s
+        if left == 0 or never:
             return
         if left is not None and (least is None or left < least):
             least, patient_until_s = left, time.monotonic() + STUCK_S

@@ -51,7 +51,7 @@ def seats(found: Stack) -> dict[str, object]:
     }
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(TEXTS, TEXTS)
 def test_the_steps_end_at_the_target(origin: str, target: str):
     found = all_steps(origin, target)
@@ -60,7 +60,7 @@ def test_the_steps_end_at_the_target(origin: str, target: str):
     assert all_steps(target, target) == ()
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(TEXTS, TEXTS)
 def test_a_step_changes_no_tier_but_its_own(origin: str, target: str):
     before = stack.parse(origin)
@@ -72,7 +72,7 @@ def test_a_step_changes_no_tier_but_its_own(origin: str, target: str):
         before = step.stack
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(TEXTS, TEXTS)
 def test_data_goes_back_before_servers_go(origin: str, target: str):
     before = stack.parse(origin)
@@ -83,7 +83,7 @@ def test_data_goes_back_before_servers_go(origin: str, target: str):
         before = step.stack
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(TEXTS, TEXTS)
 def test_the_way_back_is_the_reverse(origin: str, target: str):
     if stack.parse(origin).rung == stack.parse(target).rung:
@@ -92,7 +92,7 @@ def test_the_way_back_is_the_reverse(origin: str, target: str):
     assert plain(there) == plain(back[::-1])
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(TEXTS, TEXTS)
 def test_from_every_step_there_is_a_way_back(origin: str, target: str):
     found = all_steps(origin, target)

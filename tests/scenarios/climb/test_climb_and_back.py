@@ -58,7 +58,9 @@ async def test_nothing_is_lost_while_a_stack_climbs_up_and_down(
     assert "# The ledger, as a person wrote it." in ledger.file.read_text()
     assert told(ledger) == [(name, "ended") for name in UP]
     await people.more(20)
+    assert people.failures == []
     await ledger.millions("climb", "1", "--yes")
+    assert people.failures == []
     assert told(ledger) == [(name, "ended") for name in DOWN]
     assert (ledger.settings()["rung"], ledger.server()) == (1, 1)
     kept = [path.parents[2].name for path in ledger.state.units.glob("database.*/data/*/base")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from millions.cli import members, stages
+from millions.cli import holding, members, stages
+from millions.directory import DatabasePlace, Directory, Endpoint, FilesPlace, Shard
 from millions.model import Address, Lease, Unit
 from millions.runtime.desired import Desired
 
@@ -80,6 +81,34 @@ def test_a_replica_that_goes_leaves_before_the_others_are_told() -> None:
     former = desired(WEB, *MEMBERS, *CONSENSUS)
     _, step = stages.before(former, desired(WEB, *MEMBERS[:2], *CONSENSUS))
     assert names(step) == ["web.1", "database.1", "database.2", *names(CONSENSUS)]
+
+
+def named(*hosts: str) -> Directory:
+    first, *others = (Endpoint(host=host, port=5432) for host in hosts)
+    shard = Shard(name="s0", primary=first, replicas=tuple(others))
+    place = DatabasePlace(shards=(shard,), name="app", user="app", password_file="p")
+    files = FilesPlace(folder="f")
+    return Directory(epoch=1, stack="s", release="r", secret_file="s", database=place, files=files)
+
+
+def test_servers_that_go_are_named_no_more_and_others_not_yet() -> None:
+    all_three, alone = named("127.1.2.1", "127.1.2.2", "127.1.2.3"), named("127.1.2.1")
+    many = Desired(generation=1, units=MEMBERS, directory=all_three)
+    one = Desired(generation=1, units=(ALONE,), directory=alone)
+    assert stages.directory(many, one) == alone
+    assert stages.directory(one, many) == alone
+    moved = dataclasses.replace(one, directory=named("127.1.2.4"))
+    assert stages.directory(many, moved) == all_three
+    assert stages.directory(None, one) is None
+
+
+def test_only_the_restart_of_the_only_server_is_waited_for() -> None:
+    alone, member = desired(WEB, ALONE), desired(WEB, *MEMBERS[:1])
+    assert holding.restarted(alone, member) == ALONE
+    assert holding.restarted(member, alone) == MEMBERS[0]
+    assert holding.restarted(alone, desired(dataclasses.replace(WEB, release="r2"), ALONE)) is None
+    assert holding.restarted(desired(WEB, *MEMBERS), desired(WEB, ALONE)) is None
+    assert holding.restarted(None, alone) is None
 
 
 def test_only_a_streaming_member_of_the_quorum_is_complete() -> None:

@@ -88,9 +88,9 @@ def begin(
     )
 
 
-def processes_of(home: Path) -> list[int]:
-    """Answer the pid of every process of the stacks whose state is below `home`."""
-    mark = f"MILLIONS_DIRECTORY={home}/".encode()
+def processes_of(home: Path, stack: str) -> list[int]:
+    """Answer the pid of every process of the stack of that name whose state is below `home`."""
+    mark = f"MILLIONS_DIRECTORY={home}/{stack}-".encode()
     found: list[int] = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:

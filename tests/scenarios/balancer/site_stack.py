@@ -144,7 +144,7 @@ class Site:
 
     def pids(self) -> list[int]:
         """Every process of the stack."""
-        return command_line.processes_of(self.home)
+        return command_line.processes_of(self.home, self.folder.name)
 
 
 def said(path: Path, command: str) -> list[dict[str, str]]:

@@ -66,7 +66,7 @@ class Application:
 
     def pids(self) -> list[int]:
         """Every process of this application's stack."""
-        return command_line.processes_of(self.home)
+        return command_line.processes_of(self.home, self.folder.name)
 
 
 _OURS = str(Path(sys.executable).parents[1])

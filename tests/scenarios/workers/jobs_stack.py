@@ -144,4 +144,4 @@ class Jobs:
 
     def pids(self) -> list[int]:
         """Every process of the stack."""
-        return command_line.processes_of(self.home)
+        return command_line.processes_of(self.home, self.folder.name)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import pytest
 
+from millions.cli.climbing import erasing
 from millions.cli.climbing.record import Climb
 from millions.climb import steps as plans
 from millions.climb.table import TABLE, Event, State, following
-from millions.errors import StateError
+from millions.errors import ClimbError, StateError
 from millions.runtime import codec
+from millions.runtime.state import Identity, StateFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 APP = '[app]\nname = "photos"\nweb = "photos.web:app"\n'
 LOW, HIGH = f"rung = 1\n{APP}", f"rung = 4\n{APP}[database]\nserver = 2\n"
@@ -48,3 +54,14 @@ def test_a_step_that_was_broken_off_is_begun_again_and_never_skipped():
     with pytest.raises(KeyError):
         following(State.CHANGING, Event.PROVEN)
     assert {state for state, _ in TABLE} == set(State) - {State.DONE}
+
+
+def test_what_is_not_proven_to_be_elsewhere_is_not_erased(tmp_path: Path):
+    identity = Identity(name="photos", stack_file=str(tmp_path / "millions.toml"), network=7)
+    state = StateFolder(path=tmp_path, identity=identity, account=None)
+    for name in ("store.1", "store.2"):
+        (state.unit(name) / "data").mkdir(parents=True)
+    erasing.mark(state, ["store.1", "store.3"])
+    erasing.marked(state, ["store.1", "store.3"])
+    with pytest.raises(ClimbError, match=r"store\.2"):
+        erasing.marked(state, ["store.1", "store.2"])

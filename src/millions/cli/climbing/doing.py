@@ -49,7 +49,7 @@ def prove(opened: Opened, step: Step, before: Stack, release: str, progress: Pro
     proving.members_complete(opened.state, progress)
     tier = tier_called(step.tier)
     if tier is not None and tier.progress:
-        _data(opened, step, before, release, progress)
+        _data(opened, step, before, progress, release=release, module=tier.progress)
     if step.kind in (Kind.MOVES, Kind.GOES):
         erasing.copies(at(opened, step.stack), progress)
 
@@ -66,15 +66,16 @@ def units(opened: Opened, stack: Stack, release: str) -> tuple[Unit, ...]:
     return stacks.units(stack, places)
 
 
-def _data(opened: Opened, step: Step, before: Stack, release: str, progress: Progress) -> None:
+def _data(
+    opened: Opened, step: Step, before: Stack, progress: Progress, *, release: str, module: str
+) -> None:
     """Prove that the data of the step's tier is where it is to be; erase where it was."""
-    found = tier_called(step.tier)
-    unmoved = proving.progress_of(found.progress) if found else None
     if step.kind is Kind.GOES:
         names = [each.name for each in _holding(units(opened, before, release), step.tier)]
+        erasing.marked(opened.state, names)
         erasing.erase(opened.state, names, progress)
-    elif unmoved is not None:
-        comes = step.kind is Kind.COMES
+    elif step.kind in (Kind.COMES, Kind.RETURNS):
+        comes, unmoved = step.kind is Kind.COMES, proving.progress_of(module)
         proving.data_moved(opened.state, unmoved, progress, to_servers=comes)
         if not comes:
             held = _holding(units(opened, step.stack, release), step.tier)

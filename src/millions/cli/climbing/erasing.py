@@ -36,6 +36,18 @@ def mark(state: StateFolder, names: Iterable[str]) -> None:
             files.write(data / MARK, "what was here has gone back\n")
 
 
+def marked(state: StateFolder, names: Iterable[str]) -> None:
+    """Raise ClimbError when the data of one of these units is not known to be elsewhere."""
+    for name in names:
+        data = state.unit(name) / "data"
+        if data.is_dir() and not (data / MARK).exists():
+            raise ClimbError(
+                cannot=f"erase {name}",
+                because=f"nothing proves that what is in {data} is elsewhere",
+                try_="millions climb --undo",
+            )
+
+
 def erase(state: StateFolder, names: Iterable[str], progress: Progress) -> None:
     """Erase the folders of units that are not wanted any more (blocking, bounded)."""
     former = changing.last(state)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from millions import stack as stacks
 from millions.cli import editing, placed, releasing
-from millions.cli.climbing import doing, proving
+from millions.cli.climbing import doing
 from millions.cli.climbing.record import Climb
 from millions.cli.moving import record as moves
 from millions.cli.moving import refusals
@@ -89,12 +89,6 @@ def _check_step(
     """Raise what forbids a step; `renamed` says where data will be by then, None: nowhere."""
     there = doing.at(opened, step.stack)
     tier = tier_called(step.tier)
-    if step.kind is Kind.RETURNS and tier and proving.progress_of(tier.progress) is None:
-        raise ClimbError(
-            cannot=f"let the data of {step.tier} go back",
-            because="this version has no way back for it",
-            try_=f"a rung that has {step.tier} with servers",
-        )
     if step.kind is Kind.MOVES:
         one, two = (
             int(getattr(each.tables[step.tier], "server", 0)) for each in (before, step.stack)

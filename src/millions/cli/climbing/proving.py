@@ -76,12 +76,9 @@ def _waits_for(state: StateFolder) -> str:
     return ", ".join(lacking) if members.leader(tuple(found.values())) else "a leader"
 
 
-def progress_of(module: str) -> Unmoved | None:
-    """Answer the function that says how much has still to move; None when there is none."""
-    try:
-        return cast("Unmoved", import_module(module).unmoved)
-    except ImportError:
-        return None
+def progress_of(module: str) -> Unmoved:
+    """Answer the function that says how much has still to move."""
+    return cast("Unmoved", import_module(module).unmoved)
 
 
 def data_moved(

@@ -93,6 +93,7 @@ async def test_nobody_notices_that_the_store_goes_back_to_the_database_and_comes
             await users.more()
             site.kill(site.store_leader())  # while there is still something on it
             await users.more()
+            await eventually(site.units, within_s=WITHIN_S)  # the former leader is back
             site.kill("web.1")
             await users.more()
             assert await unmoved(connection, to_servers=False)

@@ -75,7 +75,7 @@ CONNECTIONS = {
     "tcp_keepalives_idle": "30s",
     "tcp_keepalives_interval": "10s",
     "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "20s",
+    "tcp_user_timeout": "15s",
     "idle_in_transaction_session_timeout": "5min",
     "client_connection_check_interval": "5s",  # a query whose client is gone ends
 }

@@ -83,9 +83,12 @@ class Home:
         return self._reaching is None
 
     async def open(self, place: StorePlace) -> None:
-        """Begin where the store is; with servers in `place`, wait a while until that is there."""
+        """Begin where the store is; with servers in `place`, wait a while until that is there.
+
+        May be opened again on another event loop, as the nouns of a process are in tests.
+        """
         self._stand = None
-        self._stood.clear()
+        self._stood, self._arrived, self._look = asyncio.Event(), asyncio.Event(), asyncio.Event()
         await self._aim(place)
         self._looking = asyncio.create_task(self._look_and_go(), name="store change")
         try:

@@ -125,6 +125,11 @@ async def test_what_cannot_be_changes_nothing(ledger: Ledger) -> None:
     other.write_text(ledger.file.read_text().replace('"ledger"', '"another"'))
     assert "[app] name is 'another'" in await ledger.millions("climb", str(other), status=2)
     assert "not yet" in await ledger.millions("climb", "8", status=2)
+    assert "there is no such file" in await ledger.millions("climb", "none.toml", status=2)
+    assert "cannot pause after lunch" in await ledger.millions(
+        "climb", "3", "--pause-after", "lunch", status=1
+    )
+    assert record.read(ledger.state) is None
     assert "none is under way" in await ledger.millions("climb", "--resume", status=1)
     edited = ledger.file.read_text().replace("drain_s = 3", "drain_s = 4")
     kept = ledger.file.read_text()

@@ -33,7 +33,7 @@ TRY = "millions climb --resume, or --undo"
 
 def go(opened: Opened, climb: Climb, progress: Progress, *, pause_after: str = "") -> Climb:
     """Go to the end, or until after the step `pause_after` (blocking); answer where it stands."""
-    _checked(climb, pause_after)
+    checked(climb, pause_after)
     record.tell(opened.state, "climb", _name(climb), "began", climb.ends)
     steps = climb.steps
     while climb.at < len(steps):
@@ -142,7 +142,8 @@ def _name(climb: Climb) -> str:
     return f"{climb.ends[0]} to {climb.ends[1]}"
 
 
-def _checked(climb: Climb, pause_after: str) -> None:
+def checked(climb: Climb, pause_after: str) -> None:
+    """Raise ClimbError when no step that is still to go is called `pause_after`; '' is none."""
     if pause_after and pause_after not in climb.names[climb.at :]:
         raise ClimbError(
             cannot=f"pause after {pause_after}",

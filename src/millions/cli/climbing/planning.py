@@ -53,6 +53,12 @@ def to_file(opened: Opened, path: Path) -> Climb:
     """Answer the climb to what another stack file says."""
     release, runs = _runs(opened)
     _unedited(opened, runs)
+    if not path.is_file():
+        raise StackFileError(
+            cannot=f"climb to {path}",
+            because="there is no such file",
+            try_="the number of a rung, or the path of a stack file",
+        )
     if path.stat().st_size > FILE_BYTES_MAX:
         raise StackFileError(
             cannot=f"read {path}", because="it is too large for a stack file", try_="another file"

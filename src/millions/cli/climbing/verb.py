@@ -41,6 +41,7 @@ def fresh(opened: Opened, planned: Callable[[Opened], Climb], wishes: Wishes) ->
     """Plan a climb, say what it will do, and go (blocking); answer the exit status."""
     with changing.alone(opened.state):
         climb = planned(opened)
+        going.checked(climb, wishes.pause_after)
         planning.check(opened, climb)
         if wishes.plan_only or not wishes.as_json:
             _print(opened, climb, wishes)
@@ -82,7 +83,7 @@ def _found(opened: Opened, *, undo: bool) -> Climb:
 
 def _go(opened: Opened, climb: Climb, wishes: Wishes) -> int:
     began_s = time.monotonic()
-    found = saying.told(opened, climb)
+    found = saying.told(opened, climb) if wishes.as_json else ()
     with (
         besides.beside(opened, wishes.load, rung=climb.ends[0], silent=wishes.as_json) as driven,
         Progress(silent=wishes.as_json or driven is not None) as progress,

@@ -148,6 +148,9 @@ class Link:
                     self._patterns[pattern] = await self._client.subscribe(
                         self._prefix + pattern, queue=self._group, cb=self._heard
                     )
+            # Its PING overtakes what it has yet to write: the first answer says that all is
+            # written, the second that the broker has read it.
+            await self._client.flush(SETTLED_LIMIT_S)
             await self._client.flush(SETTLED_LIMIT_S)
 
     async def _heard(self, message: Any) -> None:

@@ -111,7 +111,7 @@ async def opens():
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def another_process(opens, directory):
+async def another_process(directory, opens):  # in this order: processes end before their broker
     async def open_one() -> Process:
         return await opens(directory)
 

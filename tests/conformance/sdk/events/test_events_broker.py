@@ -72,7 +72,7 @@ async def test_a_frozen_broker_is_noticed_and_gone_around(broker, opens, distrib
 
 
 async def test_no_event_is_missed_while_processes_go_over_to_a_broker_one_after_the_other(
-    opens, events_directory, distributed
+    events_directory, distributed, opens
 ):
     one, other = await opens(events_directory), await opens(events_directory)
     await other.listens("x")

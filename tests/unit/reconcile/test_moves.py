@@ -47,8 +47,11 @@ def test_control_data_is_read_from_what_the_program_prints() -> None:
         "Database cluster state:               shut down\n"
         "Latest checkpoint location:           0/1955838\n"
         "Latest checkpoint's TimeLineID:       3\n"
+        "Minimum recovery ending location:     0/1955900\n"
+        "Min recovery ending loc's timeline:   2\n"
     )
     found = control_data.parse(said)
     assert found.stopped_cleanly
     assert (found.checkpoint, found.timeline) == ("0/1955838", 3)
+    assert (found.replayed, found.replayed_timeline) == ("0/1955900", 2)
     assert not control_data.parse(said.replace("shut down", "in production")).stopped_cleanly

@@ -13,24 +13,33 @@ if TYPE_CHECKING:
 
 ANSWER_WITHIN_S = 10.0
 STOPPED_CLEANLY = "shut down"
+FOLLOWED = frozenset({"shut down in recovery", "in archive recovery"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlData:
     """The control file. `checkpoint` is where the record of the last checkpoint begins.
 
-    After a clean stop that is the last of all records.
+    After a clean stop that is the last of all records. A standby is complete up to `replayed` at
+    least, of `replayed_timeline`; both are 0 for a primary.
     """
 
     state: str
     checkpoint: str
     system: str
     timeline: int
+    replayed: str = "0/0"
+    replayed_timeline: int = 0
 
     @property
     def stopped_cleanly(self) -> bool:
         """Whether the server wrote everything and stopped."""
         return self.state == STOPPED_CLEANLY
+
+    @property
+    def followed(self) -> bool:
+        """Whether it was a standby, which has nothing that it was not sent."""
+        return self.state in FOLLOWED
 
 
 def read(programs: str, folder: Path) -> ControlData:
@@ -61,4 +70,6 @@ def parse(text: str) -> ControlData:
         checkpoint=lines["Latest checkpoint location"],
         system=lines["Database system identifier"],
         timeline=int(lines["Latest checkpoint's TimeLineID"]),
+        replayed=lines["Minimum recovery ending location"],
+        replayed_timeline=int(lines["Min recovery ending loc's timeline"]),
     )

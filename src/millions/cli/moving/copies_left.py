@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from millions.cli import changing, members
 from millions.cli.engines import engines
-from millions.cli.moving import control_data, servers, site
+from millions.cli.moving import control_data, history, site
 from millions.cli.moving.servers import Server
 from millions.tiers import postgresql_standby as standby
 from millions.tiers.database import POSTGRESQL, SERVERS, unit_name
@@ -68,34 +68,10 @@ def _folder(state: StateFolder, name: str) -> Path | None:
 async def _contained(
     state: StateFolder, unit: Unit, found: dict[str, ControlData]
 ) -> tuple[str, ...]:
-    """The names of those whose data the running server has gone past, on the same history."""
+    """The names of those whose data is on the history of the running server, and was passed."""
     server = Server(site.address_of(unit), site.administration(state))
     try:
-        system = await server.ask_within(servers.system_identifier)
-        row = await server.ask_within(_position)
-        return tuple(
-            [
-                name
-                for name, control in found.items()
-                if control.system == system
-                and control.timeline <= row["timeline"]
-                and await server.ask_within(_past(control.checkpoint))
-            ]
-        )
+        had = await server.ask_within(history.ask)
+        return tuple(name for name, control in found.items() if had.has(control))
     finally:
         await server.close()
-
-
-async def _position(connection: Any) -> Any:
-    return await connection.fetchrow(
-        """SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
-        AS timeline"""
-    )
-
-
-def _past(checkpoint: str) -> Any:
-    async def asked(connection: Any) -> bool:
-        said = "SELECT pg_current_wal_flush_lsn() >= $1::text::pg_lsn"
-        return bool(await connection.fetchval(said, checkpoint))
-
-    return asked

@@ -6,7 +6,14 @@ import dataclasses
 import signal
 
 import pytest
-from test_change_to_servers import KEYS, WITHIN_S, Users, opened, places  # noqa: F401  # a fixture
+from test_change_to_servers import (
+    KEYS,
+    WITHIN_S,
+    Users,
+    a_moment_or,
+    opened,
+    places,  # noqa: F401  # a fixture
+)
 
 from millions.errors import ConflictError, UnavailableError
 from millions.sdk.store import changes
@@ -76,18 +83,18 @@ class Crowd:
         await asyncio.gather(*self.tasks)
         await self.users.judge(self.processes[1].store)
 
-    async def more(self, rounds):
+    def gone_on(self, rounds):
         counted = self.users.counted
         goal = sum(counted.values()) + rounds
-        await eventually(
-            lambda: sum(counted.values()) >= goal or any(t.done() for t in self.tasks),
-            within_s=WITHIN_S,
-        )
+        return lambda: sum(counted.values()) >= goal or any(t.done() for t in self.tasks)
+
+    async def more(self, rounds):
+        await eventually(self.gone_on(rounds), within_s=WITHIN_S)
 
     async def follow(self, directory):
         for process in self.processes:  # each hears of it at another time
             await process.store.home.follow(directory.store)
-            await self.more(30)
+            await a_moment_or(self.gone_on(30))
 
 
 async def test_nobody_is_logged_out_and_no_count_is_wrong_there_and_back_and_again(

@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+
 from millions.sdk.position import covers, position_of
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from millions.sdk.member import Member
     from millions.sdk.position import Seen
 
@@ -96,7 +96,10 @@ class Track:
         sent_at_s = time.monotonic()
         try:
             await raw.execute(ROLLBACK, timeout=ROLLBACK_LIMIT_S)
-            self._note(raw, sent_at_s)
+            if raw.is_closed():  # by who found another primary meanwhile
+                self.seen.doubt(self.shard)
+            else:
+                self._note(raw, sent_at_s)
         except BaseException:
             self.seen.doubt(self.shard)
             raise
@@ -126,7 +129,12 @@ class Track:
             self.seen.advance(self.shard, reached)
 
     def _place(self, raw: Connection, sent_at_s: float) -> tuple[int, bool]:
-        """What the server said of its place last, and whether it is a primary."""
+        """What the server said of its place last, and whether it is a primary.
+
+        Raise ConnectionDoesNotExistError when somebody has ended the connection since.
+        """
+        if raw.is_closed():
+            raise asyncpg.ConnectionDoesNotExistError("another primary was found")
         text: str = raw.get_settings().application_name
         timeline, lsn, _ = text.split(" ", 2)
         member = self.member

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from millions.cli import changing
 from millions.cli.moving import servers
-from millions.cli.moving.draining import drained, published
+from millions.cli.moving.draining import FOLLOWED_S, drained, published
 from millions.cli.moving.servers import LOST, Server
 from millions.cli.moving.site import TIER, administration
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from millions.model import Unit
     from millions.runtime.desired import Desired
     from millions.runtime.state import StateFolder
-
-FOLLOWED_S = 0.5
-"""By then every process has looked into the directory, which it does ten times a second."""
 
 
 def before(

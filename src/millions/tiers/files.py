@@ -17,7 +17,7 @@ from millions.errors import DataRefusedError, StackFileError
 from millions.model import Certificate
 from millions.settings import Table, setting
 from millions.tiers import addresses, database, seaweedfs
-from millions.tiers.kind import Context, EngineNeed, ReadData, Tier
+from millions.tiers.kind import MOVED_BACK, Context, EngineNeed, ReadData, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +36,6 @@ ACCESS_KEY = "millions"
 ACCESS_SECRET = "files"  # noqa: S105  # the name of a file
 TOKEN_SECRET = "files-token"  # noqa: S105  # the name of a file
 INDEX_SECRET = "files-index"  # noqa: S105  # the name of a file
-MOVED_BACK = "moved-back"
-"""In the data folder of the first volume server: all files are in the folder again, proven."""
-
 TIER_NAME = "files"
 BUCKET = "files"
 REGION = "us-east-1"

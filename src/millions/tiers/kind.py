@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from millions.settings import Table
     from millions.settings.app import App
 
+MOVED_BACK = "moved-back"
+"""The file in a unit's data folder that says that nothing in it counts any more."""
+
 AnyTable = TypeVar("AnyTable", bound="Table")
 
 

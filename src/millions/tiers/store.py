@@ -17,7 +17,7 @@ from millions.errors import DataRefusedError
 from millions.model import Address, File, Limits, Preparation, Probe, StopStep, Unit
 from millions.settings import Table, setting
 from millions.tiers import addresses, keeper
-from millions.tiers.kind import Context, EngineNeed, ReadData, Tier
+from millions.tiers.kind import MOVED_BACK, Context, EngineNeed, ReadData, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +37,6 @@ OUTSIDE_OF_VALUES_MIB = 512
 READY_WITHIN_S = 330.0
 STOP_S = 15.0
 KILLED_WITHIN_S = 5.0
-
-MOVED_BACK = "moved-back"
-"""A file in the data folder of the first server: all of it is in the database again, proven."""
 
 REMEMBER_SERVERS = 'printf "%s\\n" "$1" >"$0"'
 """Run by sh once: the number of servers, of which a majority has to agree."""

@@ -13,6 +13,7 @@ from millions.cli import changing
 from millions.cli.moving import copies_left
 from millions.errors import ClimbError
 from millions.runtime import files, supervisor
+from millions.tiers.kind import MOVED_BACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from millions.cli.opened import Opened
     from millions.cli.progress import Progress
     from millions.runtime.state import StateFolder
-
-MARK = "moved-back"
-"""The file in a unit's data folder that says that nothing in it counts any more."""
 
 ERASED_WITHIN_S = 600.0
 LOOK_S = 0.05
@@ -33,14 +31,14 @@ def mark(state: StateFolder, names: Iterable[str]) -> None:
     for name in names:
         data = state.unit(name) / "data"
         if data.is_dir():
-            files.write(data / MARK, "what was here has gone back\n")
+            files.write(data / MOVED_BACK, "what was here has gone back\n")
 
 
 def marked(state: StateFolder, names: Iterable[str]) -> None:
     """Raise ClimbError when the data of one of these units is not known to be elsewhere."""
     for name in names:
         data = state.unit(name) / "data"
-        if data.is_dir() and not (data / MARK).exists():
+        if data.is_dir() and not (data / MOVED_BACK).exists():
             raise ClimbError(
                 cannot=f"erase {name}",
                 because=f"nothing proves that what is in {data} is elsewhere",

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from millions.cli.moving import servers
+from millions.cli.moving.draining import FOLLOWED_S
 from millions.cli.moving.servers import LOST
 from millions.cli.moving.site import address_of, ask_for, failed, settled, told, until
 from millions.errors import MoveError
@@ -42,10 +43,6 @@ UNCONNECTED_S = 15.0
 """Three times what a sender waits for an answer; a standby that lives is back in 0.1 s, and an old
 server that was killed in some seconds."""
 
-FOLLOWED_S = 0.5
-"""By then every process of the application watches both servers: they look into the directory ten
-times a second. Nobody waits for it."""
-
 NEAR_WITHIN_S = 86_400.0
 """A large database under load may need hours; that it comes nearer is what counts."""
 
@@ -65,7 +62,7 @@ async def build(site: Site, move: Move) -> None:
     await near(site)
     wanted = ask_for(site, (site.origin, site.target), (site.origin, site.target))
     await settled(site, wanted, unless=presence.check)
-    await asyncio.sleep(FOLLOWED_S)
+    await asyncio.sleep(FOLLOWED_S)  # every process watches both servers then
 
 
 async def near(site: Site) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from millions.cli.moving.servers import Connection, Server
     from millions.runtime.state import StateFolder
 
+FOLLOWED_S = 0.5
+"""By then every process has looked into the directory, which it does ten times a second."""
+
 PUBLISHED_WITHIN_S = 2.0
 HEARD_WITHIN_S = 1.5
 """Processes look into the directory ten times a second, and say that they have seen that they are

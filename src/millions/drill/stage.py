@@ -117,17 +117,7 @@ class Stage:
 
     async def millions(self, *arguments: str) -> Ran:
         """Run a command; what it printed, whatever its exit status."""
-        environment = dict(os.environ)
-        if self.home is not None:
-            environment["MILLIONS_HOME"] = str(self.home)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "millions.cli.main", "-C", str(self.file), *arguments),
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C is for the drill, which then ends this in order
-        )
+        process = await self.begin(*arguments)
         try:
             out, _ = await asyncio.wait_for(process.communicate(), COMMAND_WITHIN_S)
         except BaseException:
@@ -135,6 +125,20 @@ class Stage:
             await process.wait()
             raise
         return Ran(status=process.returncode or 0, out=out.decode(errors="replace"))
+
+    async def begin(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Begin a command, which the caller waits for or kills."""
+        environment = dict(os.environ)
+        if self.home is not None:
+            environment["MILLIONS_HOME"] = str(self.home)
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "millions.cli.main", "-C", str(self.file), *arguments),
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C is for the drill, which then ends this in order
+        )
 
     async def do(self, *arguments: str) -> str:
         """Run a command that must succeed. Raise MachineError with what it said."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import signal
 import sys
 import tomllib
@@ -21,7 +22,7 @@ import click
 
 from millions import rungs
 from millions.cli import exits
-from millions.cli.climbing import words
+from millions.cli.climbing import killing, words
 from millions.cli.climbing.driven import driven
 from millions.cli.climbing.seen import Load
 from millions.cli.main import say
@@ -62,13 +63,35 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     way = [*up, *reversed([1, *up[:-1]])]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("application", type=Path, help="folder with a millions.toml")
-    parser.add_argument("--way", default=",".join(map(str, way)), help="the rungs, one by one")
+    parser.add_argument("--way", type=_way, default=way, help="the rungs, one by one: 4,9,1")
     parser.add_argument("--stay", type=float, default=STAY_S, help="seconds on each rung")
     parser.add_argument("--drive", choices=list(TARGETS), default="photos")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--rate", type=float, default=RATE_PER_S, help="requests a second, 0: all")
+    parser.add_argument(
+        "--kills",
+        type=int,
+        metavar="SEED",
+        help="SIGKILL the command in each state of each step, at times by chance from SEED, and the"
+        " supervisor every second time",
+    )
     parser.add_argument("--out", type=Path, help="folder of the report")
-    return parser.parse_args(arguments)
+    found = parser.parse_args(arguments)
+    if not (found.application / "millions.toml").is_file():
+        parser.error(f"there is no {found.application / 'millions.toml'}")
+    return found
+
+
+def _way(text: str) -> list[int]:
+    """Read the rungs of `4,9,1`. Raise ArgumentTypeError for one that there is not."""
+    built = ", ".join(map(str, sorted(rungs.BUILT)))
+    try:
+        found = [int(each) for each in text.split(",")]
+    except ValueError:
+        found = [0]
+    if not rungs.BUILT.issuperset(found):
+        raise argparse.ArgumentTypeError(f"{text!r}: these rungs there are: {built}")
+    return found
 
 
 def _tour(wanted: argparse.Namespace) -> int:
@@ -86,7 +109,7 @@ def _tour(wanted: argparse.Namespace) -> int:
         with driven(
             stage.state, stage.address, load, rung=1, name=name, folder=wanted.out
         ) as found:
-            _climb(stage, found, [int(each) for each in wanted.way.split(",")], wanted.stay)
+            _climb(stage, found, wanted)
     finally:
         _clear(stage, root, keep=found.folder if found is not None else None)
         well = _said(found)
@@ -102,13 +125,18 @@ def _said(found: Driven | None) -> bool:
     return found.ascent.well
 
 
-def _climb(stage: Stage, found: Driven, way: list[int], stay_s: float) -> None:
-    found.stay(stay_s)
-    for rung in way:
+def _climb(stage: Stage, found: Driven, wanted: argparse.Namespace) -> None:
+    chance = None if wanted.kills is None else random.Random(wanted.kills)  # noqa: S311  # no secret
+    found.stay(wanted.stay)
+    for rung in wanted.way:
         found.say(f"climbs to rung {rung}")
-        _do(stage, "climb", str(rung), "--yes", "--json")
+        if chance is None:
+            _do(stage, "climb", str(rung), "--yes", "--json")
+        else:
+            times = asyncio.run(killing.climb(stage, rung, chance=chance, say=found.say))
+            click.echo(f"killed {times} times on the way to rung {rung}, and went on", err=True)
         found.say("looks around")
-        found.stay(stay_s)
+        found.stay(wanted.stay)
 
 
 def _do(stage: Stage, *arguments: str) -> None:

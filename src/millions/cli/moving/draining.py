@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from millions import directory as directories
 from millions.cli.moving import servers
 from millions.cli.moving.servers import LOST
+from millions.runtime import supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 FOLLOWED_S = 0.5
 """By then every process has looked into the directory, which it does ten times a second."""
 
-PUBLISHED_WITHIN_S = 2.0
+PUBLISHED_WITHIN_S = 10.0
+"""The supervisor does it within milliseconds; one that died is started anew. Nobody waits yet."""
+
 HEARD_WITHIN_S = 1.5
 """Processes look into the directory ten times a second, and say that they have seen that they are
 to wait; on a busy machine one may take longer. One that is frozen is not waited for."""
@@ -40,6 +43,7 @@ async def published(state: StateFolder) -> bool:
         found = directories.read(state.directory)
         if any(shard.held for shard in found.database.shards):
             return True
+        supervisor.ensure(state)
         await asyncio.sleep(LOOK_S)
     return False
 

@@ -8,6 +8,7 @@ Source: the `exec` children of Celery's prefork pool, without its shared state.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LINE_MAX = 4 * BYTES_MAX
 """Arguments, or a result, as one line of JSON."""
 
+ENDS_WITHIN_S = 1.0
 GONE_WITHIN_S = 5.0
 PROGRAM = "millions.sdk.tasks.child"
 
@@ -52,6 +54,15 @@ class _Child:
         self.process = process
         self.reader = reader
         self.writer = writer
+
+    async def fate(self) -> int:
+        """Answer the exit status of one that closed its connection, and so ends by itself.
+
+        A signal would reap it beside asyncio's own wait, which then knows no status and says 255.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.process.wait(), ENDS_WITHIN_S)
+        return await self.end()
 
     async def end(self) -> int:
         """Kill it; answer its exit status."""
@@ -127,7 +138,7 @@ async def _converse(child: _Child, task: AnyTask, claim: Claim, report: Report) 
             return str(said["result"])
     raise TaskError(
         cannot=f"finish task {claim.name} ({claim.id})",
-        because=f"its process ended: {_fate(await child.end())}",
+        because=f"its process ended: {_said(await child.fate())}",
         try_="its own log lines above; less memory, or an argument that it can bear",
     )
 
@@ -139,5 +150,5 @@ async def _line(child: _Child) -> bytes:
         return b""
 
 
-def _fate(status: int) -> str:
+def _said(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"exit status {status}"

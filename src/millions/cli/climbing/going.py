@@ -71,7 +71,7 @@ def _step(opened: Opened, climb: Climb, step: Step, progress: Progress) -> Climb
         climb = record.advance(state, climb, Event.RUNS)
         with _phase(opened, step, "prove"):
             doing.prove(opened, step, before, climb.release, progress)
-        climb = record.advance(state, climb, Event.PROVEN)
+    climb = record.advance(state, climb, Event.PROVEN)  # told before: else a kill leaves it open
     progress.tell(f"step {number}, {step.name}: done in {time.monotonic() - began_s:.1f} s")
     return climb
 

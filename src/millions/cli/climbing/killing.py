@@ -57,8 +57,9 @@ async def climb(
         if len(seen) % 2:
             await asyncio.to_thread(_kill_supervisor, stage.state)
         say(f"killed at {' '.join(at)}")
-        if record.read(stage.state) is not None:
-            arguments = ("climb", "--resume", "--json")
+        if record.read(stage.state) is None:
+            return len(seen)  # it had come to its end
+        arguments = ("climb", "--resume", "--json")
     raise MachineError(
         cannot=f"climb to rung {rung}", because=f"it took {RUNS_MAX} commands", try_="its logs"
     )

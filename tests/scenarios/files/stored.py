@@ -31,6 +31,7 @@ MILLIONS = str(Path(sys.executable).parent / "millions")
 DONE_WITHIN_S = 150.0
 READY_WITHIN_S = 100.0
 ENOUGH = 5
+PACE_S = 0.05
 BACK_WITHIN_S = 60.0
 ANSWER_WITHIN_S = 60.0
 ON_SERVERS = "[files]\nservers = 2"
@@ -241,6 +242,7 @@ class Uploads:
                 status = await self._stack.upload(client, name, os.urandom(30_000))
                 if status != 200:
                     self.failed.append(status)
+                await asyncio.sleep(PACE_S)  # each is moved later, which takes twice as long
 
     async def more(self) -> None:
         """Wait until more files were acknowledged."""

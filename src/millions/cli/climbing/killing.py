@@ -11,6 +11,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from millions.cli.climbing import record
+from millions.drill.stage import COMMAND_WITHIN_S
 from millions.errors import MachineError
 from millions.runtime import processes, supervisor
 
@@ -40,11 +41,7 @@ async def climb(
     arguments: tuple[str, ...] = ("climb", str(rung), "--yes", "--json")
     for _ in range(RUNS_MAX):
         command = await stage.begin(*arguments)
-        ended = asyncio.ensure_future(command.communicate())
-        at = await _state_to_kill_at(stage, ended, seen, chance)
-        if at is not None:
-            command.kill()
-        out = (await ended)[0].decode(errors="replace")
+        at, out = await _run(stage, command, seen, chance)
         if command.returncode == 0:
             return len(seen)
         if at is None:
@@ -63,6 +60,26 @@ async def climb(
     raise MachineError(
         cannot=f"climb to rung {rung}", because=f"it took {RUNS_MAX} commands", try_="its logs"
     )
+
+
+async def _run(
+    stage: Stage,
+    command: asyncio.subprocess.Process,
+    seen: set[tuple[str, str]],
+    chance: random.Random,
+) -> tuple[tuple[str, str] | None, str]:
+    """Answer where the command was killed, None when it ended by itself, and what it said."""
+    ended = asyncio.ensure_future(command.communicate())
+    try:
+        async with asyncio.timeout(COMMAND_WITHIN_S):
+            at = await _state_to_kill_at(stage, ended, seen, chance)
+    except BaseException:  # a Ctrl-C as well: it is in a session of its own
+        command.kill()
+        await ended
+        raise
+    if at is not None:
+        command.kill()
+    return at, (await ended)[0].decode(errors="replace")
 
 
 async def _state_to_kill_at(

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from millions.cli.moving import control_data, history
+from millions.sdk.position import position_of
 from millions.testing.postgres import HOST, EmbeddedPostgres, binaries
 
 MANY_ROWS = "INSERT INTO kept SELECT generate_series(1, 20000)"
@@ -61,5 +62,5 @@ def test_a_server_has_the_copy_it_took_over_from_until_that_wrote_again(servers)
     old.stop()
     astray = read(old)
     assert astray.system == had.system
-    assert history.position(astray.checkpoint) < had.flushed
+    assert position_of(astray.checkpoint) < had.flushed
     assert not had.has(astray)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from millions.sdk.position import position_of
+
 if TYPE_CHECKING:
     import asyncpg
 
@@ -35,8 +37,8 @@ class History:
         """
         if copy.system != self.system or not (copy.stopped_cleanly or copy.followed):
             return False
-        checkpoint = position(copy.checkpoint)
-        replayed = position(copy.replayed)
+        checkpoint = position_of(copy.checkpoint)
+        replayed = position_of(copy.replayed)
         return checkpoint < self._end(copy.timeline) and (
             not replayed or replayed <= self._end(copy.replayed_timeline)
         )
@@ -57,7 +59,7 @@ async def ask(connection: asyncpg.Connection[Any]) -> History:
     return History(
         system=row["system"],
         timeline=int(row["timeline"], 16),
-        flushed=position(row["flushed"]),
+        flushed=position_of(row["flushed"]),
         left=parse(row["history"] or ""),
     )
 
@@ -65,10 +67,4 @@ async def ask(connection: asyncpg.Connection[Any]) -> History:
 def parse(text: str) -> dict[int, int]:
     """Read a history file: where each former timeline was left."""
     lines = (line.split("#")[0].split() for line in text.splitlines())
-    return {int(words[0]): position(words[1]) for words in lines if len(words) > 1}
-
-
-def position(text: str) -> int:
-    """Read a position of WAL as PostgreSQL writes it: `16/B374D848`."""
-    high, _, low = text.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
+    return {int(words[0]): position_of(words[1]) for words in lines if len(words) > 1}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+import string
 from typing import TYPE_CHECKING
 
 from millions import directory as directories
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from millions.model import Certificate
     from millions.runtime.state import StateFolder
 
-SECRET_BYTES = 32
-"""256 bits, as URL-safe text."""
+SECRET_LETTERS = 45
+"""256 bits. Letters alone: HAProxy and NATS take a value that begins with `-` for an option or a
+number, and do not start."""
 
 
 def make_secrets(state: StateFolder, names: tuple[str, ...]) -> None:
@@ -29,7 +31,8 @@ def make_secrets(state: StateFolder, names: tuple[str, ...]) -> None:
     for name in names:
         path = state.secrets / name
         if not os.path.lexists(path):
-            files.write(path, secrets.token_urlsafe(SECRET_BYTES) + "\n", owner=state.account)
+            text = "".join(secrets.choice(string.ascii_letters) for _ in range(SECRET_LETTERS))
+            files.write(path, text + "\n", owner=state.account)
 
 
 def make_certificates(state: StateFolder, wanted: tuple[Certificate, ...]) -> None:

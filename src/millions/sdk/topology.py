@@ -40,9 +40,9 @@ HURRY_S = 15.0
 """A search for the primary is hurried this long, and goes on at the usual pace after that."""
 
 
-HELD_LIMIT_S = 5.0
-"""A primary that is about to change does so within a second; if it does not, the move was broken
-off, and its blocks begin again on the old one."""
+HELD_LIMIT_S = 8.0
+"""A primary that is about to change does so within a second, on a busy machine within some; if it
+does not, the move was broken off, and its blocks begin again on the old one."""
 
 
 class Topology:
@@ -162,7 +162,9 @@ class Topology:
         return found
 
     def _heard(self, member: Member) -> None:
-        """Decide anew after a look at `member`."""
+        """Decide anew after a look at `member`. One that is watched no more has no say."""
+        if all(watch.member is not member for watch in self._watches):
+            return
         now_s = time.monotonic()
         best = self._best()
         if best is not self.primary and (best is None or self._decided(now_s)):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from millions.cli import changing
 from millions.cli.moving import servers
-from millions.cli.moving.draining import FOLLOWED_S, drained, published
+from millions.cli.moving.draining import LOOKED_S, drained, published
 from millions.cli.moving.servers import LOST, Server
 from millions.cli.moving.site import TIER, administration
 
@@ -62,7 +62,7 @@ async def _hold(
         progress.say("holds transactions")
         await asyncio.to_thread(changing.written, state, held, progress)
         if await published(state):
-            await asyncio.sleep(FOLLOWED_S)
+            await asyncio.sleep(LOOKED_S)
             await drained(server)
     except LOST as error:
         progress.say(f"the database does not answer: {error}")

@@ -105,9 +105,7 @@ class Block:
             try:
                 member = self._route.choose()
                 if member is not self._member:
-                    self._stand_up()
-                    await member.seats.take()
-                    self._member = member
+                    await self._sit(member)
                 await greenlet_spawn(self._begin, member)
             except Exception as error:
                 verdict = self._route.failed(member, error)
@@ -124,6 +122,17 @@ class Block:
                 await patience.pause(error, self._route.change)
             else:
                 return self._session
+
+    async def _sit(self, member: Member) -> None:
+        """Take a seat; leave it again if transactions wait by now, as it may have taken a while."""
+        self._stand_up()
+        await member.seats.take()
+        self._member = member
+        try:
+            self._route.check(member)
+        except ConnectionError:
+            self._stand_up()
+            raise
 
     def _stand_up(self) -> None:
         """Give the seat back, if one was taken."""

@@ -14,6 +14,8 @@ from millions.sdk.retry import NOT_PRIMARY, Fate, fate, sqlstate
 from millions.sdk.transaction import BEGIN_LIMIT_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from millions.sdk.member import Member
     from millions.sdk.topology import Topology
     from millions.sdk.track import Track
@@ -49,6 +51,9 @@ class Route(Protocol):
         """The server to begin on. Raise ConnectionError when there is none at this moment."""
         ...
 
+    def check(self, member: Member) -> None:
+        """Raise ConnectionError when transactions on `member` are to wait at this moment."""
+
     def track_on(self, member: Member) -> Track | None:
         """Who wants to know how far a transaction on `member` sees."""
         ...
@@ -67,16 +72,23 @@ class Route(Protocol):
 class OnlyOne:
     """The route to the only server of a shard. It knows nothing of a block, so all share it."""
 
-    __slots__ = ("_member", "begin_sql")
+    __slots__ = ("_held", "_member", "begin_sql")
     begin_limit_s = BEGIN_LIMIT_S
 
-    def __init__(self, member: Member, begin_sql: str) -> None:
+    def __init__(self, member: Member, begin_sql: str, *, held: Callable[[], bool]) -> None:
         self._member = member
+        self._held = held
         self.begin_sql = begin_sql
 
     def choose(self) -> Member:
         """The only one."""
+        self.check(self._member)
         return self._member
+
+    def check(self, member: Member) -> None:
+        """Let transactions wait while the only one is about to restart."""
+        if self._held():
+            raise ConnectionError(f"{member.endpoint.host} is about to restart")
 
     def track_on(self, member: Member) -> Track | None:  # noqa: ARG002  # as Route has it
         """Nobody: every transaction sees everything."""
@@ -110,9 +122,13 @@ class ToPrimary:
         primary = self._topology.primary
         if primary is None:
             raise ConnectionError(f"no server of {self._topology.shard} is the primary")
-        if self._topology.held:
-            raise ConnectionError(f"the primary of {self._topology.shard} is about to change")
+        self.check(primary)
         return primary
+
+    def check(self, member: Member) -> None:
+        """Let transactions on the primary wait while it is about to change."""
+        if self._topology.held and member is self._topology.primary:
+            raise ConnectionError(f"the primary of {self._topology.shard} is about to change")
 
     def track_on(self, member: Member) -> Track | None:
         """The user of the request, if this is part of one."""

@@ -38,6 +38,9 @@ LEAVE_LOOK_S = 0.05
 PRIMARY_LIMIT_S = 5.0
 """How long a raw connection waits for a primary; its users repeat."""
 
+WATCH = " watch"
+"""How the name of a connection ends that looks at a server."""
+
 SEARCH_S = 0.1
 SERIALIZABLE = "serializable"
 
@@ -79,6 +82,11 @@ class OpenShard:
         if self.topology is not None:
             return self.topology.primary
         return self.members[self._endpoints[0]]
+
+    @property
+    def held(self) -> bool:
+        """Whether transactions wait, because the primary is about to change."""
+        return self.topology is not None and self.topology.held
 
     async def open(self) -> None:
         """Make the pool of raw connections; connects to nothing yet."""
@@ -189,7 +197,8 @@ class OpenShard:
     def _to_only(self, begin_sql: str) -> OnlyOne:
         found = self._only.get(begin_sql)
         if found is None:
-            found = OnlyOne(self.members[self._endpoints[0]], begin_sql)
+            member = self.members[self._endpoints[0]]
+            found = OnlyOne(member, begin_sql, held=lambda: self.held)
             self._only[begin_sql] = found
         return found
 
@@ -206,7 +215,7 @@ class OpenShard:
         left = [self.members.pop(endpoint) for endpoint in gone]
         if _is_watched(shard):
             if self.topology is None:
-                name = f"{self._label} watch"
+                name = self._label + WATCH
                 self.topology = Topology(self.name, name=name, settle_s=self._bounds.settle_s)
                 added = [self.members[endpoint] for endpoint in self._endpoints]
             for member in added:

@@ -19,6 +19,9 @@ from millions.runtime import belonging
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+SLOW_S = 1.5
+"""Slow for a transaction, and nothing is cut off for it."""
+
 
 @pytest_asyncio.fixture(scope="module")
 async def ledger() -> AsyncIterator[Ledger]:
@@ -38,8 +41,10 @@ async def ledger() -> AsyncIterator[Ledger]:
 
 @pytest_asyncio.fixture
 async def people(ledger: Ledger) -> AsyncIterator[People]:
-    """People who write into it."""
-    made = People(ledger)
+    """People who write into it, one of them slowly."""
+    made = People(ledger, slow_s=SLOW_S)
     made.start()
     yield made
     await made.stop()
+    if made.failures:
+        print(await ledger.millions("logs", "--level", "warning", status=None))  # noqa: T201

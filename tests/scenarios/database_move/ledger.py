@@ -159,6 +159,9 @@ class People:
 
     ledger: Ledger
     count: int = 6
+    slow_s: float = 0.0
+    """How long each transaction of the first of them takes."""
+
     mark: str = field(default_factory=lambda: secrets.token_hex(4))
     acknowledged: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -192,7 +195,8 @@ class People:
             while not self._stopping:
                 at += 1
                 name = f"{self.mark}-{number}-{at}"
-                if await self._ask(client, "POST", f"{base}/{name}", 201) is None:
+                slow = f"?s={self.slow_s}" if number == 0 and self.slow_s else ""
+                if await self._ask(client, "POST", f"{base}/{name}{slow}", 201) is None:
                     continue
                 self.acknowledged.append(name)
                 now_s = time.perf_counter()

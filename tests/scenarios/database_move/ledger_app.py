@@ -20,6 +20,10 @@ async def write(request: Request) -> Response:
         await session.execute(
             text("INSERT INTO lines (name) VALUES (:name)"), {"name": request.path_params["name"]}
         )
+        if "s" in request.query_params:
+            await session.execute(
+                text("SELECT pg_sleep(:s)"), {"s": float(request.query_params["s"])}
+            )
     return PlainTextResponse("written", status_code=201)
 
 

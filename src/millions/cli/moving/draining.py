@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 FOLLOWED_S = 0.5
 """By then every process has looked into the directory, which it does ten times a second."""
 
+LOOKED_S = 0.25
+"""By then a process that has no connection at this moment has looked, too."""
+
 PUBLISHED_WITHIN_S = 10.0
 """The supervisor does it within milliseconds; one that died is started anew. Nobody waits yet."""
 
-HEARD_WITHIN_S = 1.5
+HEARD_WITHIN_S = 2.5
 """Processes look into the directory ten times a second, and say that they have seen that they are
 to wait; on a busy machine one may take longer. One that is frozen is not waited for."""
 
-DRAIN_S = 0.6
-"""How long transactions that run may go on once new ones wait; most take milliseconds."""
+DRAIN_S = 3.0
+"""How long transactions that run may go on once new ones wait; most take milliseconds. Both bounds
+and a restart are less than clients hold (`topology.HELD_LIMIT_S`)."""
 
 CALM_S = 0.12
 """A block that chose the old server before its process heard has begun by then."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from millions.sdk.shard import WATCH
+from millions.sdk.track import NAME_MAX
 from millions.sdk.watch import HELD
 from millions.tiers.database import APPLICATION_ROLE
 from millions.tiers.postgresql_standby import ADMINISTRATION_ROLE
@@ -41,6 +43,9 @@ PROMOTE_WITHIN_S = 30
 
 LONG_S = 5.0
 """A transaction that runs longer would rather be waited for by a person than cut off."""
+
+PROCESS = r" \d+( [a-z]+)?$"
+"""How connections of the SDK are called: by the stack, the process, and perhaps a purpose."""
 
 LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncio.TimeoutError)
 """How a server that is going away answers, or does not."""
@@ -196,12 +201,23 @@ async def checkpoint(connection: Connection) -> None:
 
 
 async def all_heard(connection: Connection) -> bool:
-    """Whether each process of the application that watches the server holds its transactions."""
+    """Whether each process of the application that has connections holds its transactions.
+
+    A process that had nothing to watch begins to when it hears; until then it has not.
+    """
     waiting = await connection.fetchval(
-        """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'
-        AND usename = $1 AND application_name LIKE '% watch' AND NOT starts_with(query, $2))""",
+        """WITH one AS (SELECT application_name AS name, query FROM pg_stat_activity
+            WHERE backend_type = 'client backend' AND usename = $1),
+        held AS (SELECT right(left(name, -length($3)), $4) || ' ' AS process FROM one
+            WHERE name LIKE '%' || $3 AND starts_with(query, $2))
+        SELECT EXISTS (SELECT FROM one WHERE (name LIKE '%' || $3 AND NOT starts_with(query, $2))
+            OR (name ~ $5 AND NOT EXISTS
+                (SELECT FROM held WHERE strpos(one.name || ' ', held.process) > 0)))""",
         APPLICATION_ROLE,
         HELD,
+        WATCH,
+        NAME_MAX,
+        PROCESS,
     )
     return not waiting
 
@@ -209,15 +225,18 @@ async def all_heard(connection: Connection) -> bool:
 async def is_calm(connection: Connection, for_s: float) -> bool:
     """Whether no transaction of the application is open, and none was in the last `for_s` seconds.
 
-    Its watches of the servers (`... watch`) go on and do not count.
+    A connection that was opened meanwhile is about to begin one. The watches of the servers
+    (`... watch`) go on and do not count.
     """
     busy = await connection.fetchval(
         """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'
-        AND usename = $2 AND application_name NOT LIKE '% watch'
+        AND (usename = $2 OR usename IS NULL) AND application_name NOT LIKE '%' || $3
         AND (xact_start IS NOT NULL
-            OR state_change > clock_timestamp() - make_interval(secs => $1)))""",
+            OR greatest(state_change, backend_start)
+                > clock_timestamp() - make_interval(secs => $1)))""",
         for_s,
         APPLICATION_ROLE,
+        WATCH,
     )
     return not busy
 

@@ -122,6 +122,6 @@ async def test_a_block_goes_on_however_often_it_is_held_meanwhile(
     async with nouns.running(millions_directory), nouns.db.write("ann") as session:
         for number in range(TIMES):
             await nouns.follow(held(millions_directory, epoch=2))
-            await asyncio.sleep(number % STEPS * STEP_S)  # until about when its watch hears an answer
+            await asyncio.sleep(number % STEPS * STEP_S)  # when a watch may hear
             await nouns.follow(millions_directory)
             assert await session.scalar(text("SELECT 1")) == 1

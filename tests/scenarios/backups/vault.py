@@ -26,7 +26,7 @@ def write(ledger: Ledger, *names: str) -> None:
             f"http://127.0.0.1:{ledger.port}/lines/{name}", method="POST"
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            assert answer.status == 201
+            assert answer.status == 201, answer
 
 
 async def moment(ledger: Ledger) -> str:

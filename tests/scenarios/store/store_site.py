@@ -230,13 +230,13 @@ class Users:
     async def __aexit__(self, *_: object) -> None:
         self._ends = True
         await asyncio.gather(*self._tasks)
-        assert self.troubles == []
+        assert not self.troubles, self.troubles
 
     async def more(self, steps: int = 150) -> None:
         """Wait until much more was done."""
         goal = self.steps + steps
         await eventually(lambda: self.steps >= goal or bool(self.troubles), within_s=WITHIN_S)
-        assert self.troubles == []
+        assert not self.troubles, self.troubles
 
     async def _go_on(self, number: int) -> None:
         connection = Connection(HOST, self._site.port)

@@ -56,9 +56,11 @@ async def test_nobody_is_logged_out_when_the_leader_of_the_store_is_frozen(site:
         await users.more()
         leader = site.store_leader()
         frozen = site.freeze(leader)
-        await users.more(300)
-        for pid in frozen:
-            os.kill(pid, signal.SIGCONT)
+        try:
+            await users.more(300)
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
         await users.more()
     await site.settled()
 

@@ -139,7 +139,7 @@ class Jobs:
     async def ran_once_each(self) -> None:
         """Whether all that was committed ran, each once, and nothing else did."""
         counted = Counter(value for value, *_ in await self.runs())
-        assert set(counted) == self.expected
+        assert set(counted) == self.expected, set(counted) ^ self.expected
         assert [value for value, times in counted.items() if times != 1] == []
 
     def pids(self) -> list[int]:

@@ -230,6 +230,8 @@ class Users:
     async def __aexit__(self, *_: object) -> None:
         self._ends = True
         await asyncio.gather(*self._tasks)
+        if self.troubles:
+            print(self._site.millions("logs", "--level", "error", status=None))  # noqa: T201
         assert not self.troubles, self.troubles
 
     async def more(self, steps: int = 150) -> None:

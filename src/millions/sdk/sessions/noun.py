@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from millions.errors import ConflictError, SdkError, UnavailableError
+from millions.errors import CommitUnknownError, ConflictError, SdkError, UnavailableError
 from millions.sdk.csrf import Tokens
 from millions.sdk.sessions.cookie import Cookie, new_id
 from millions.sdk.sessions.middleware import SessionMiddleware
@@ -207,7 +207,11 @@ class Sessions:
         return session
 
     async def _put(self, session_id: str, session: Session) -> None:
-        """Store, on top of what requests side by side have stored; never what was ended."""
+        """Store, on top of what requests side by side have stored; never what was ended.
+
+        A write that nobody answered is looked for: what it changed may be changed once more.
+        """
+        unknown: CommitUnknownError | None = None
         for _ in range(KEEP_ATTEMPTS):
             now_s = self._clock()
             session.seen_at_s = now_s
@@ -219,7 +223,8 @@ class Sessions:
                     ttl_s=max(0.001, min(self.lifetime.idle_s, self._left_s(session))),
                     if_version=session.version or 0,
                 )
-            except ConflictError:
+            except (ConflictError, CommitUnknownError) as error:
+                unknown = error if isinstance(error, CommitUnknownError) else None
                 document = await self._store.get(_key(session_id))
                 if document is not None:
                     session.rebase(document)
@@ -229,7 +234,7 @@ class Sessions:
             else:
                 session.settled(version)
                 return
-        raise ConflictError(
+        raise unknown or ConflictError(
             cannot="store the session",
             because=f"other requests of it changed it {KEEP_ATTEMPTS} times meanwhile",
             try_="fewer requests side by side that change the same session",

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
+from millions.errors import CommitUnknownError
 from millions.sdk import schema
 from millions.sdk.database import Database
 from millions.sdk.sessions import Sessions
@@ -26,9 +27,13 @@ FORMS = ["embedded", "distributed"]
 
 
 class CountingStore(Store):
-    """The store, which also counts what it is asked; nothing in it is replaced."""
+    """The store, which counts what it is asked; nothing in it is replaced.
+
+    Where `breaks` says so, nobody hears whether the next put was done: "before" it was, or "after".
+    """
 
     asked = 0
+    breaks = ""
 
     async def get(self, key):
         self.asked += 1
@@ -36,7 +41,12 @@ class CountingStore(Store):
 
     async def put(self, key, value, **options):
         self.asked += 1
-        return await super().put(key, value, **options)
+        breaks, self.breaks = self.breaks, ""
+        if breaks != "before":
+            version = await super().put(key, value, **options)
+        if breaks:
+            raise CommitUnknownError(cannot=f"say whether {key} was put", because="it broke")
+        return version
 
 
 class Clock:

@@ -385,6 +385,16 @@ async def test_sessions_do_not_open_without_a_secret(store, sessions_directory, 
         )
 
 
+@pytest.mark.parametrize("breaks", ["before", "after"])
+async def test_a_session_is_kept_though_nobody_heard_whether_it_was(site, store, breaks):
+    visitor = site.visitor()
+    for page in ("/change?colour=red", "/login?user=7", "/change?colour=blue&size=1"):
+        store.breaks = breaks
+        assert (await visitor.get(page)).status_code == 200
+        assert not store.breaks
+    assert await shown(visitor) == {"user": "7", "data": {"colour": "blue", "size": "1"}}
+
+
 class ContendedStore(Store):
     """The store, where another request is always first."""
 

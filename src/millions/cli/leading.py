@@ -6,7 +6,7 @@ import asyncio
 import base64
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -45,7 +45,7 @@ def hand_over(
             _stop(state, _unit(desired, former))
         else:
             _hand_to(state, _unit(desired, former), target)
-    leads = _followed(desired, former, target)
+    leads = _followed(state, desired, former, target)
     return former, leads, time.monotonic() - began_s
 
 
@@ -109,9 +109,21 @@ def _unit(desired: Desired, name: str) -> Unit:
 
 async def _checkpoint(state: StateFolder, unit: Unit) -> None:
     """Let the primary write its memory down before it stops, so that the stop is short."""
+    await _ask(state, unit, "CHECKPOINT")
+
+
+async def _takes_writes(state: StateFolder, unit: Unit) -> bool:
+    """Whether a member that leads has been promoted, as its own server says."""
+    try:
+        return await _ask(state, unit, "SELECT pg_is_in_recovery()") is False
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+
+
+async def _ask(state: StateFolder, unit: Unit, statement: str) -> Any:
     if unit.address is None:
-        return
-    connection = await asyncpg.connect(
+        return None
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(
         host=unit.address.host,
         port=unit.address.port,
         user=patroni.ADMINISTRATION_ROLE,
@@ -121,7 +133,7 @@ async def _checkpoint(state: StateFolder, unit: Unit) -> None:
         timeout=members.ANSWER_WITHIN_S,
     )
     try:
-        await connection.execute("CHECKPOINT", timeout=CHECKPOINT_WITHIN_S)
+        return await connection.fetchval(statement, timeout=CHECKPOINT_WITHIN_S)
     finally:
         await connection.close()
 
@@ -156,14 +168,15 @@ def _hand_to(state: StateFolder, unit: Unit, target: str) -> None:
         ) from error
 
 
-def _followed(desired: Desired, former: str, target: str | None) -> str:
-    """Wait until another one leads; its name (blocking, bounded)."""
+def _followed(state: StateFolder, desired: Desired, former: str, target: str | None) -> str:
+    """Wait until another one leads and takes writes; its name (blocking, bounded)."""
     if former == target:
         return former
     deadline = time.monotonic() + FOLLOWED_WITHIN_S
     while time.monotonic() < deadline:
         leads = members.leader(members.members(desired))
-        if leads and leads != former:
+        is_new = leads not in {"", former}
+        if is_new and asyncio.run(_takes_writes(state, _unit(desired, leads))):
             return leads
         time.sleep(LOOK_S)
     raise UnitFailedError(

@@ -4,7 +4,8 @@
 
 Never makes a data folder, and never starts one beside which a newer one could exist: when etcd
 knows nothing of the database, or knows it from before its data was written outside of a cluster,
-only the one member that has the newest data may begin; the others are copied from it.
+only the one member that has the newest data may begin; the others are copied from it. Its server
+leads alone until then, so it is started at once, and Patroni finds it running.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ def main(folder: Path) -> None:
     """Wait until this member may start, then become Patroni."""
     member = read(folder / "member.json")
     tidy(member)
+    if leads_alone(member):
+        lead(member, folder)
     wait(member)
     mending.begin(_place(folder / "patroni.yml"))
     sys.argv = ["patroni", str(folder / "patroni.yml")]
@@ -125,6 +128,42 @@ def tidy(member: Member) -> None:
         _set_aside(member)
     elif _epoch(member):
         shutil.rmtree(member.folders[member.name] / ASIDE, ignore_errors=True)
+
+
+def leads_alone(member: Member) -> bool:
+    """Whether the data of this member was written outside of a cluster, and by a primary.
+
+    Nobody else may begin while that is so (`may_start`), whatever etcd knows.
+    """
+    standby = member.folders[member.name] / COPY / "standby.signal"
+    is_newest = member.name == member.founder and member.mark.exists()
+    return is_newest and _has_data(member) and not standby.exists()
+
+
+def lead(member: Member, folder: Path) -> None:
+    """Start the server as the primary that it was: writes wait for it, not for Patroni's start.
+
+    One that runs already refuses to be started twice. Patroni's own settings follow with its first
+    look; that which cannot change while a server runs is the same.
+    """
+    data = member.folders[member.name] / COPY
+    shutil.copyfile(folder / "first.conf", data / "postgresql.conf")
+    shutil.copyfile(folder / "pg_hba.conf", data / "pg_hba.conf")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PATRONI_")}
+    _start_apart((f"{member.programs}/postgres", "-D", str(data)), kept)
+
+
+def _start_apart(command: tuple[str, ...], environment: dict[str, str]) -> None:
+    """Start a process in a session of its own that is not this one's child, as Patroni does."""
+    between = os.fork()
+    if not between:
+        try:
+            os.setsid()
+            if not os.fork():
+                os.execve(command[0], command, environment)  # noqa: S606  # no shell is meant
+        finally:
+            os._exit(0)
+    os.waitpid(between, 0)
 
 
 def wait(member: Member) -> None:

@@ -51,13 +51,18 @@ async def daemon_ended(crew: Crew, name: str, daemon: Identity) -> None:
     """What follows from the end of a daemon: nothing, unless its unit holds the lease.
 
     And nothing when it ended cleanly (it removed its pid file) because its unit hands over. It may
-    have ended a moment after its agent, which is being buried or started again by now.
+    have ended a moment after its agent, which is being buried or started again by now. An agent
+    that was told to stop and has stopped its daemon is not waited for: it has nothing left to do.
     """
     record = crew.ledger.get(name)
     spec = record.processes[0].spec if record.processes else record.good
-    if spec is None or any(each.stop_step for each in record.processes):
+    if spec is None:
         return
     cleanly = pidfiles.number(crew.state, spec) != daemon.pid
+    if any(each.stop_step for each in record.processes):
+        if cleanly and await _holds(crew, spec):
+            await fence(crew, name, spec, why="")
+        return
     if await _holds(crew, spec) and not (cleanly and await _hands_over(crew, spec)):
         await fence(crew, name, spec, why="its server ended while it led")
 
@@ -150,8 +155,11 @@ async def _value(crew: Crew, spec: Unit, lease: Lease, key: str) -> str | None:
 
 
 async def _succeeded(crew: Crew, spec: Unit) -> None:
-    """Wait until another one leads (bounded)."""
-    if spec.lease is None:
+    """Wait until another one leads (bounded), if there is another one."""
+    if spec.lease is None or not any(
+        each.processes and each.name != spec.name and each.processes[0].spec.group == spec.group
+        for each in crew.ledger.records()
+    ):
         return
     deadline = time.monotonic() + SUCCESSOR_WITHIN_S
     while time.monotonic() < deadline:

@@ -15,6 +15,8 @@ from millions.sdk.position import BYTES
 from millions.sdk.seats import Seats
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import asyncpg
 
     from millions.directory import DatabasePlace, Endpoint
@@ -44,6 +46,9 @@ class Member:
         self.answers = False
         self.looked = False
         """Whether anything is known of it, be it that it does not answer."""
+
+        self.started: datetime | None = None
+        """When its server was started, as far as known: another one after a restart."""
 
         self.reached = 0
         self.reached_at_s = float("-inf")

@@ -19,6 +19,7 @@ from millions.sdk.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from millions.sdk.member import Member
     from millions.sdk.position import Seen
@@ -68,6 +69,7 @@ class Topology:
         self._hold_wanted = False
         self._held_until_s = 0.0
         self._held_on: Member | None = None
+        self._held_since: datetime | None = None
 
     @property
     def held(self) -> bool:
@@ -75,14 +77,17 @@ class Topology:
         return time.monotonic() < self._held_until_s
 
     def hold(self, *, wanted: bool) -> None:
-        """Let blocks for the primary wait until it has changed, for a bounded time; or no more."""
+        """Let blocks for the primary wait until it is another one or another process; or no more.
+
+        They wait for a bounded time.
+        """
         if wanted is self._hold_wanted:
             return
         self._hold_wanted = wanted
         for watch in self._watches:
             watch.hold(wanted=wanted)
         if wanted:
-            self._held_on = self.primary
+            self._hold_on(self.primary)
             self._held_until_s = time.monotonic() + HELD_LIMIT_S
         else:
             self._release()
@@ -209,12 +214,16 @@ class Topology:
                 now=best.endpoint.host if best is not None else "none yet",
             )
         if self.held and self._held_on is None:
-            self._held_on = best  # it was not known yet who is about to be followed
+            self._hold_on(best)  # it was not known yet who is about to be followed
         elif best is not None and best is not self._held_on:
             self._held_until_s = 0.0
         self._release_waiting()
         if best is None:
             self.lost(None)
+
+    def _hold_on(self, primary: Member | None) -> None:
+        self._held_on = primary
+        self._held_since = primary.started if primary is not None else None
 
     def _release(self) -> None:
         self._held_until_s = 0.0
@@ -231,6 +240,8 @@ class Topology:
             if was_there:
                 self.lost(None)
             return
+        if self.held and primary is self._held_on and primary.started != self._held_since:
+            self._release()  # it was restarted
         if self._hurry_until_s and primary.reached_at_s > self._asked_since_s:
             self._calm()
         if now_s < self._began_s + self._settle_s:

@@ -44,7 +44,7 @@ CONNECT_LIMIT_S = 1.0
 CLOSE_LIMIT_S = 0.5
 
 LOOK = """
-    SELECT pg_is_in_recovery() AS replica,
+    SELECT pg_is_in_recovery() AS replica, pg_postmaster_start_time() AS started,
         CASE WHEN pg_is_in_recovery() THEN greatest(
             (SELECT received_tli FROM pg_stat_wal_receiver),
             (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
@@ -146,6 +146,7 @@ class Watch:
         assert row is not None  # noqa: S101  # the statement always answers a row
         member = self.member
         member.role = Role.REPLICA if row["replica"] else Role.PRIMARY
+        member.started = row["started"]
         member.came(
             position_of(row["place"] or "0/0", row["timeline"] or 0),
             sent_at_s,

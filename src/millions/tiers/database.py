@@ -279,6 +279,7 @@ def _member(context: Context, service: Service, number: int) -> Unit:
             File(path="patroni.yml", content=patroni.configuration(cluster, name)),
             File(path="member.json", content=patroni.membership(cluster, name)),
             File(path="base.conf", content=postgresql.PRELOAD),
+            *_beginning(context, address.host),
             File(path="prepare.sh", content=postgresql_folder.PREPARE),
         ),
         address=address,
@@ -349,20 +350,32 @@ def _initialise(engine: Engine, part: str, *siblings: str) -> Preparation:
 
 
 def _files(context: Context, host: str) -> tuple[File, ...]:
+    settings = {**_settings(context, host), "hba_file": "{folder}/pg_hba.conf"}
+    return (
+        File(path="postgresql.conf", content=postgresql.configuration(settings)),
+        File(path="pg_hba.conf", content=postgresql.authentication()),
+        File(path="prepare.sh", content=postgresql_folder.PREPARE),
+        File(path="standby.sh", content=postgresql_standby.SCRIPT),
+    )
+
+
+def _beginning(context: Context, host: str) -> tuple[File, ...]:
+    """With what a member begins a cluster, before Patroni writes the same into its data folder."""
+    return (
+        File(path="first.conf", content=postgresql.configuration(_settings(context, host))),
+        File(path="pg_hba.conf", content=postgresql.authentication()),
+    )
+
+
+def _settings(context: Context, host: str) -> dict[str, str]:
     database = context.table("database", Database)
-    settings = postgresql.settings(
+    return postgresql.settings(
         memory_mib=database.memory_mib,
         connections=database.connections,
         cores=database.cores,
         host=host,
         port=PORT,
         cluster=_scope(context),
-    )
-    return (
-        File(path="postgresql.conf", content=postgresql.configuration(settings)),
-        File(path="pg_hba.conf", content=postgresql.authentication()),
-        File(path="prepare.sh", content=postgresql_folder.PREPARE),
-        File(path="standby.sh", content=postgresql_standby.SCRIPT),
     )
 
 

@@ -120,11 +120,10 @@ PRELOAD = "include_if_exists = '{data}/postgresql/preload.conf'\n"
 def settings(
     *, memory_mib: int, connections: int, cores: int, host: str, port: int, cluster: str
 ) -> dict[str, str]:
-    """Answer the settings of a server on its own, in the order in which they are written."""
+    """Answer the settings of one server, in the order in which they are written."""
     return {
         "listen_addresses": host,
         "port": str(port),
-        "hba_file": "{folder}/pg_hba.conf",
         "cluster_name": cluster,
         **parameters(memory_mib=memory_mib, connections=connections, cores=cores),
     }

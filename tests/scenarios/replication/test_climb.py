@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(240)
 
+TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_flush_lsn()), 8)"
+
 
 @pytest.fixture(scope="module")
 def alone(root: Path) -> Iterator[Replicated]:
@@ -32,10 +34,12 @@ async def test_a_database_gets_replicas_and_loses_them_with_all_its_data(
 ) -> None:
     alone.execute("CREATE TABLE kept (step text)")
     alone.execute("INSERT INTO kept VALUES ('alone')")
+    timeline = alone.execute(TIMELINE)
     alone.edit(ALONE, "[consensus]")
     alone.millions("up", "--detach")
     await alone.settled()
     assert alone.leader() == "database.1"
+    assert alone.execute(TIMELINE) == timeline  # it went on as the primary; nobody was promoted
     alone.execute("INSERT INTO kept VALUES ('replicated')")
 
     alone.millions("switchover", "--to", "database.2")

@@ -26,11 +26,13 @@ from millions.cli.running import release_of
 from millions.directory import read as read_directory
 from millions.runtime import processes
 from millions.runtime.belonging import members as members_of
+from millions.runtime.pools import Control
 from millions.runtime.state import StateFolder, open_folder
 from millions.sdk.store.progress import unmoved
 from millions.testing import eventually
 from millions.testing.load import Connection, get
 from millions.testing.postgres import free_port
+from millions.tiers.haproxy import BACKEND
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -187,6 +189,15 @@ class Site:
             return bool(units) and all(
                 unit["phase"] == "ready" and unit["pid"] != without for unit in units
             )
+
+        await eventually(well, within_s=WITHIN_S)
+
+    async def shared(self) -> None:
+        """Wait until the balancer has seen, too, that every web server takes requests."""
+        control = Control(path=str(self.state.run / "balancer.1.sock"), backend=BACKEND)
+
+        async def well() -> bool:
+            return all(each.takes for each in (await control.seen()).servers)
 
         await eventually(well, within_s=WITHIN_S)
 

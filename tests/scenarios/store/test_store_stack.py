@@ -73,6 +73,7 @@ async def test_nobody_notices_that_every_web_server_is_killed_and_replaced(site:
             site.kill(name)
             await users.more(300)
             await site.settled(without=killed)
+            await site.shared()
         before = {site.identity(name).pid for name in ("web.1", "web.2")}
         application = site.folder / "store_app.py"
         application.write_text(application.read_text() + "\n# the next release\n")

@@ -1,14 +1,26 @@
-"""Who begins when the consensus knows nothing; which replica follows nobody any more."""
+"""Who begins, and when; which replica follows nobody any more."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from millions.programs import mending
-from millions.programs.member import Control, founder
+from millions.programs.member import (
+    CONTROL_FILE,
+    COPY,
+    STANDALONE,
+    Control,
+    Member,
+    founder,
+    leads_alone,
+)
 from millions.programs.mending import LOOK_S, STUCK_S, Stand
+from millions.runtime import etcd
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OLD, NEW = 4, 5
 PRIMARY_OLD = Control(timeline=OLD, primary=True)
@@ -31,6 +43,39 @@ REPLICA_NEW = Control(timeline=NEW, primary=False)
 )
 def test_the_newest_data_begins_or_nobody(found: dict[str, Control], first: str) -> None:
     assert founder("1", found) == first
+
+
+def member(folder: Path, *, name: str = "1", founder: str = "1", marked: bool = True) -> Member:
+    """A member with the data of a primary; the mark says that it was alone until now."""
+    data = folder / COPY
+    (data / "global").mkdir(parents=True)
+    (data / CONTROL_FILE).touch()
+    if marked:
+        (folder / STANDALONE).touch()
+    return Member(
+        name=name,
+        founder=founder,
+        prefix="/service/app-s0/",
+        service=etcd.Service(servers=(), ca="", certificate="", key_file=""),
+        programs="/bin",
+        folders={name: folder, founder: folder},
+        agreed={},
+    )
+
+
+def test_a_server_that_was_alone_leads_at_once(tmp_path: Path) -> None:
+    assert leads_alone(member(tmp_path))
+
+
+def test_no_other_server_leads_before_it_may(tmp_path: Path) -> None:
+    assert not leads_alone(member(tmp_path / "replica", name="2"))
+    assert not leads_alone(member(tmp_path / "clustered", marked=False))
+    following = member(tmp_path / "following")
+    (tmp_path / "following" / COPY / "standby.signal").touch()
+    assert not leads_alone(following)
+    empty = member(tmp_path / "empty")
+    (tmp_path / "empty" / COPY / CONTROL_FILE).unlink()
+    assert not leads_alone(empty)
 
 
 CLUSTER = {"members": [{"role": "leader", "state": "running"}]}

@@ -2,20 +2,12 @@
 
 import asyncio
 import dataclasses
-import struct
-from collections.abc import AsyncIterator
 
-import asyncpg
-import pytest
 from sqlalchemy import text
 
-from millions.cli.moving import servers
 from millions.directory import Directory
 from millions.sdk import nouns
-from millions.testing import eventually
-from millions.testing.postgres import HOST, EmbeddedPostgres
 
-CALM_S = 0.3
 TIMES = 400
 STEP_S, STEPS = 0.0001, 130
 
@@ -68,52 +60,6 @@ async def test_a_block_that_waits_for_a_connection_meanwhile_does_not_begin(
         assert not done
         await nouns.follow(dataclasses.replace(directory, epoch=3))
         assert await asyncio.wait_for(waiting, 5) == 1
-
-
-@pytest.fixture
-async def asking(millions_postgres: EmbeddedPostgres) -> AsyncIterator[asyncpg.Connection]:
-    """The connection of who is about to restart the server."""
-    password = millions_postgres.password_file.read_text()
-    connection = await asyncpg.connect(
-        host=HOST, port=millions_postgres.port, user="app", password=password, database="postgres"
-    )
-    yield connection
-    await connection.close()
-
-
-async def test_a_process_has_heard_only_when_it_says_so(
-    millions_directory: Directory, asking: asyncpg.Connection
-) -> None:
-    async with nouns.running(millions_directory):
-        assert await one() == 1
-        assert not await servers.all_heard(asking)
-        await nouns.follow(held(millions_directory, epoch=2))
-        await eventually(lambda: servers.all_heard(asking), within_s=5)
-        await nouns.follow(dataclasses.replace(millions_directory, epoch=3))
-        await eventually(lambda: not_heard(asking), within_s=5)
-    assert await servers.all_heard(asking)
-
-
-async def not_heard(asking: asyncpg.Connection) -> bool:
-    return not await servers.all_heard(asking)
-
-
-async def test_it_is_not_calm_while_somebody_connects(
-    millions_postgres: EmbeddedPostgres, asking: asyncpg.Connection
-) -> None:
-    await asking.execute("SET application_name TO 'asking watch'")  # this one does not count
-    await eventually(lambda: servers.is_calm(asking, CALM_S))
-    _, writer = await asyncio.open_connection(HOST, millions_postgres.port)
-    try:
-        settings = b"user\0app\0database\0postgres\0\0"
-        writer.write(struct.pack("!ii", 8 + len(settings), 196608) + settings)
-        await eventually(lambda: not_calm(asking), within_s=CALM_S / 2)
-    finally:
-        writer.close()
-
-
-async def not_calm(asking: asyncpg.Connection) -> bool:
-    return not await servers.is_calm(asking, CALM_S)
 
 
 async def test_a_block_goes_on_however_often_it_is_held_meanwhile(

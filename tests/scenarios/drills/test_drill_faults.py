@@ -179,8 +179,8 @@ async def test_what_disappears_from_the_other_nouns_is_found(drilled: Drilled) -
         await drilled.stage.do("sql", "DELETE FROM millions.documents")
         await drilled.stage.do("sql", "DELETE FROM millions.counters")
         await drilled.stage.do("sql", "DELETE FROM millions.sorted_items")
-        wiped = "DELETE FROM drill.elements WHERE value LIKE '%1'"
-        await drilled.stage.do("sql", f"{wiped} AND name LIKE '%-t'")
+        first = "SELECT min(value) FROM drill.elements WHERE name LIKE '%-t'"
+        await drilled.stage.do("sql", f"DELETE FROM drill.elements WHERE value = ({first})")
         await drilled.stage.do(
             "sql",
             "INSERT INTO drill.elements (name, value) "

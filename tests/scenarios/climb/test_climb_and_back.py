@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ KILLED = (
     ("consensus", State.CHANGING),
     ("consensus", State.PROVING),
 )
+INTERRUPTED = 130
 DOWN = ("cache", "consensus", "backup", "balancer", "database")
 
 
@@ -117,6 +119,30 @@ async def test_a_climb_that_is_killed_goes_on_and_back(ledger: Ledger, people: P
     assert ledger.file.read_text() == before
     assert record.read(ledger.state) is None
     await nothing_is_lost(ledger, people)
+    await well(ledger)
+
+
+async def test_a_climb_goes_on_after_a_pause_after_ctrl_c_and_after_down(
+    ledger: Ledger, people: People
+) -> None:
+    await ledger.millions("climb", "3", "--pause-after", "database")
+    paused = record.read(ledger.state)
+    assert paused is not None
+    assert (paused.at, paused.names) == (1, ("database", "balancer"))
+    command = await ledger.begin("climb", "--resume")
+    await eventually(lambda: stands_at(ledger, "balancer", State.CHANGING, back=False))
+    command.send_signal(signal.SIGINT)
+    said, _ = await asyncio.wait_for(command.communicate(), 60)
+    assert command.returncode == INTERRUPTED, said.decode()
+    await people.more(20)
+    await people.stop()
+    assert people.failures == []
+    await ledger.millions("down")
+    await ledger.millions("climb", "--resume")
+    assert record.read(ledger.state) is None
+    assert ledger.settings()["rung"] == 3
+    await ledger.millions("climb", "1", "--yes")
+    assert await people.accounts() == (set(), [])
     await well(ledger)
 
 

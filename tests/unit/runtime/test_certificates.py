@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,24 +13,12 @@ import pytest
 from millions.errors import StateError
 from millions.model import Certificate
 from millions.runtime import certificates
-from millions.runtime import state as states
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from millions.runtime.state import StateFolder
 
 SERVER = Certificate(name="etcd-1", hosts=("127.0.0.1", "localhost"))
 CLIENT = Certificate(name="client")
-
-
-@pytest.fixture
-def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[StateFolder]:
-    folder = Path(tempfile.mkdtemp(prefix="millions-test-"))
-    folder.chmod(0o755)
-    monkeypatch.setenv("MILLIONS_HOME", str(folder))
-    yield states.create("app", folder / "a.toml")
-    shutil.rmtree(folder)
 
 
 def contents(state: StateFolder) -> dict[str, bytes]:

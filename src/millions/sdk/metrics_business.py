@@ -151,7 +151,7 @@ class Activity:
 
     async def flush(self, pool: asyncpg.Pool[Any]) -> None:
         """Write what was taken."""
-        day, users = self._day, list(self._pending)
+        day, users = self._day, sorted(self._pending)  # one order, so that no two wait in a ring
         if users:
             await pool.execute(WRITE, day, users, timeout=FLUSH_S * 2)
         for user in users:

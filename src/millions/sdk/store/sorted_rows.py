@@ -43,21 +43,27 @@ SELECT $1, member, score FROM unnest($2::text[], $3::float8[]) AS given (member,
 
 _TRIM = """
 DELETE FROM millions.sorted_items AS item USING (
-    SELECT surplus.key, surplus.member
+    SELECT locked.key, locked.member
     FROM unnest({keys}::text[]) AS list (key),
     LATERAL (
-        SELECT key, member FROM millions.sorted_items AS inner_item
+        SELECT key, member, score FROM millions.sorted_items AS inner_item
         WHERE inner_item.key = list.key AND inner_item.member <> {spared}
         ORDER BY inner_item.score DESC, inner_item.member DESC
         OFFSET {keep} LIMIT {batch}
     ) AS surplus
-    WHERE pg_try_advisory_xact_lock({lock}, hashtext(list.key))
+    JOIN millions.sorted_items AS locked USING (key, member, score)
+    WHERE {after} AND pg_try_advisory_xact_lock({lock}, hashtext(list.key))
+    FOR UPDATE OF locked SKIP LOCKED
 ) AS surplus
 WHERE item.key = surplus.key AND item.member = surplus.member
 """
+"""Trimming waits for nobody, since others may wait for what it has removed: a member that
+somebody else is moving stays, and so does one that was moved since it was looked at."""
 
 _TRIM_ONE = (
-    _TRIM.format(keys="ARRAY[$1]", spared="''", keep="$2", batch=TRIM_BATCH, lock=_TRIM_LOCK)
+    _TRIM.format(
+        keys="ARRAY[$1]", spared="''", keep="$2", batch=TRIM_BATCH, lock=_TRIM_LOCK, after="true"
+    )
     + " RETURNING item.member"
 )
 
@@ -67,16 +73,27 @@ SELECT key, $2, $3 FROM unnest($1::text[]) AS given (key)
 {_UPSERT}
 """  # noqa: S608  # constants
 
-_ADD_TO_MANY_AND_TRIM = f"WITH added AS ({_ADD_TO_MANY}) " + _TRIM.format(
-    keys="$4", spared="$2", keep="$5", batch=TRIM_WITH_ADD, lock=_TRIM_LOCK
+_ADD_TO_MANY_AND_TRIM = f"WITH added AS ({_ADD_TO_MANY} RETURNING 1)" + _TRIM.format(  # noqa: S608  # constants
+    keys="$4",
+    spared="$2",
+    keep="$5",
+    batch=TRIM_WITH_ADD,
+    lock=_TRIM_LOCK,
+    after="(SELECT count(*) FROM added) >= 0",
 )
+"""It adds before it trims: who waits to add has removed nothing that another one waits for."""
 
-_REMOVE = (
-    "DELETE FROM millions.sorted_items WHERE key = $1 AND member = ANY($2::text[]) RETURNING 1"
-)
-_REMOVE_FROM_MANY = """
-DELETE FROM millions.sorted_items WHERE key = ANY($1::text[]) AND member = $2
+_REMOVE = """
+DELETE FROM millions.sorted_items AS item USING (
+    SELECT key, member FROM millions.sorted_items
+    WHERE key = ANY($1::text[]) AND member = ANY($2::text[])
+    ORDER BY key, member FOR UPDATE
+) AS locked
+WHERE item.key = locked.key AND item.member = locked.member
+RETURNING 1
 """
+"""In one order for all, as adding does, so that nobody waits for another one in a ring."""
+
 _SIZE = "SELECT count(*) AS size FROM millions.sorted_items WHERE key = $1"
 _SCORE = "SELECT score FROM millions.sorted_items WHERE key = $1 AND member = $2"
 
@@ -90,14 +107,14 @@ class RowLists:
 
     async def add(self, key: str, scores: Mapping[str, float], session: Session | None) -> None:
         """Add or move members."""
-        members = list(scores)
+        members = sorted(scores)
         await self._rows.run(
             _ADD, key, members, [scores[each] for each in members], session=session
         )
 
     async def remove(self, key: str, members: Sequence[str], session: Session | None) -> int:
         """Remove members; how many were there."""
-        return len(await self._rows.run(_REMOVE, key, list(members), session=session))
+        return len(await self._rows.run(_REMOVE, [key], list(members), session=session))
 
     async def range(
         self, key: str, limit: int, before: Cursor | None, after: Cursor | None
@@ -142,7 +159,7 @@ class RowLists:
         self, keys: Sequence[str], member: str, session: Session | None
     ) -> None:
         """Remove from every list."""
-        await self._rows.run(_REMOVE_FROM_MANY, list(keys), member, session=session)
+        await self._rows.run(_REMOVE, list(keys), [member], session=session)
 
 
 def _condition(sign: str, cursor: Cursor, arguments: list[Any]) -> str:

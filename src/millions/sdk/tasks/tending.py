@@ -67,7 +67,7 @@ class Tender:
 
     async def introduce(self) -> None:
         """Make schedules that are new known: their first tick is the next one, not the last."""
-        names = list(self._registry.schedules)
+        names = sorted(self._registry.schedules)
         if names:
             await self._lane.raw.execute(statements.INTRODUCE, names)
 

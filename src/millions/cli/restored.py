@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from typing import TYPE_CHECKING, Any
 
 import tomlkit
@@ -21,6 +20,7 @@ from millions.errors import BackupError, MachineError
 from millions.model import Address
 from millions.runtime import files, releases
 from millions.runtime import state as states
+from millions.runtime.ports import free_port
 from millions.stack import parse
 from millions.tiers import tiers
 
@@ -117,7 +117,7 @@ def make(opened: Opened, folder: Path) -> Opened:
     ignore = shutil.ignore_patterns(*releases.EXCLUDED)
     shutil.copytree(opened.folder, folder, ignore=ignore, symlinks=True, dirs_exist_ok=True)
     file = folder / opened.file.name
-    text = stack_file(editing.text_of(opened.file), listen=f"127.0.0.1:{_free_port()}")
+    text = stack_file(editing.text_of(opened.file), listen=f"127.0.0.1:{free_port()}")
     editing.put_back(file, text)
     state = states.create(opened.stack.name, file)
     for secret in opened.state.secrets.iterdir():
@@ -150,9 +150,3 @@ def stack_file(text: str, *, listen: str) -> str:
         database.pop(key, None)
     text = editing.changed(document.as_string(), None, "rung", RUNG)
     return editing.changed(text, "web", "listen", listen)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,20 +8,16 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from millions.directory import Endpoint, QueuePlace
 from millions.errors import MachineError
-from millions.testing.postgres import HOST, free_port
+from millions.runtime.ports import free_port
+from millions.testing.postgres import HOST
+from millions.testing.process import STOP_WITHIN_S, OneProcess, until_ready
 
-if TYPE_CHECKING:
-    import signal
-
-READY_WITHIN_S = 15.0
-STOP_WITHIN_S = 5.0
 USER = "millions"
 
 
@@ -39,7 +35,7 @@ def program() -> str:
 
 
 @dataclass(slots=True)
-class EmbeddedNats:
+class EmbeddedNats(OneProcess):
     """One NATS server below `folder`, which keeps nothing; its methods block."""
 
     folder: Path
@@ -68,20 +64,8 @@ class EmbeddedNats:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        self._wait_ready()
+        until_ready(self._answers)
         return self
-
-    def send(self, sent: signal.Signals) -> None:
-        """Send a signal to the server: SIGSTOP freezes it, SIGCONT lets it go on."""
-        if self.process is not None:
-            os.kill(self.process.pid, sent)
-
-    def stop(self) -> None:
-        """Kill it, as a crash does, and wait until it is gone."""
-        process, self.process = self.process, None
-        if process is not None:
-            process.kill()
-            process.wait(STOP_WITHIN_S)
 
     def _configuration(self) -> str:
         return (
@@ -89,14 +73,6 @@ class EmbeddedNats:
             f'authorization {{ user: "{USER}", password: "{self.password}" }}\n'
         )
 
-    def _wait_ready(self) -> None:
-        ends_at_s = time.monotonic() + READY_WITHIN_S
-        while True:
-            try:
-                with socket.create_connection((HOST, self.port), timeout=STOP_WITHIN_S) as asked:
-                    if asked.recv(5) == b"INFO ":
-                        return
-            except OSError:
-                if time.monotonic() > ends_at_s:
-                    raise
-            time.sleep(0.02)
+    def _answers(self) -> bool:
+        with socket.create_connection((HOST, self.port), timeout=STOP_WITHIN_S) as asked:
+            return asked.recv(5) == b"INFO "

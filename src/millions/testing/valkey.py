@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import secrets
 import socket
 import subprocess
-import time
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from millions.directory import Endpoint
 from millions.errors import MachineError
-from millions.testing.postgres import HOST, free_port
-
-if TYPE_CHECKING:
-    import signal
-
-READY_WITHIN_S = 15.0
-STOP_WITHIN_S = 5.0
+from millions.runtime.ports import free_port
+from millions.testing.postgres import HOST
+from millions.testing.process import STOP_WITHIN_S, OneProcess, until_ready
 
 
 def program() -> Path:
@@ -38,7 +32,7 @@ def program() -> Path:
 
 
 @dataclass(slots=True)
-class EmbeddedValkey:
+class EmbeddedValkey(OneProcess):
     """One Valkey server below `folder`, without persistence; its methods block."""
 
     folder: Path
@@ -83,20 +77,8 @@ class EmbeddedValkey:
         assert self.process.stdin is not None  # noqa: S101  # it was asked for above
         self.process.stdin.write(configuration.encode())
         self.process.stdin.close()
-        self._wait_ready()
+        until_ready(lambda: self.ask("PING").startswith(b"+PONG"))
         return self
-
-    def send(self, sent: signal.Signals) -> None:
-        """Send a signal to the server: SIGSTOP freezes it, SIGCONT lets it go on."""
-        if self.process is not None:
-            os.kill(self.process.pid, sent)
-
-    def stop(self) -> None:
-        """Kill it, as a crash does, and wait until it is gone."""
-        process, self.process = self.process, None
-        if process is not None:
-            process.kill()
-            process.wait(STOP_WITHIN_S)
 
     def ask(self, *parts: str) -> bytes:
         """Send one command over a connection of its own; answer the first bytes of the answer."""
@@ -108,14 +90,3 @@ class EmbeddedValkey:
             while answer.count(b"\r\n") < 2:  # noqa: PLR2004  # the answers to both
                 answer += connection.recv(65536)
             return answer.partition(b"\r\n")[2]
-
-    def _wait_ready(self) -> None:
-        ends_at_s = time.monotonic() + READY_WITHIN_S
-        while True:
-            try:
-                if self.ask("PING").startswith(b"+PONG"):
-                    return
-            except OSError:
-                if time.monotonic() > ends_at_s:
-                    raise
-            time.sleep(0.02)

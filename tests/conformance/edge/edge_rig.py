@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from millions.model import Address
+from millions.runtime.ports import free_port
 from millions.testing import eventually
 from millions.tiers import edge, varnish
 from millions.tiers.haproxy_edges import SECRET_VARIABLE
@@ -29,11 +29,6 @@ RULES: dict[str, Any] = {
     "object_mib": 1,
     "versioned": "/assets/",
 }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)

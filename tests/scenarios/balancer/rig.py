@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millions.model import Address
+from millions.runtime.ports import free_port
 from millions.testing import eventually
 from millions.tiers import haproxy
 
@@ -48,11 +49,6 @@ DEFAULTS: dict[str, Any] = {
     "queue_s": 2,
     "drain_s": 30,
 }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @dataclass(slots=True)
@@ -141,6 +137,7 @@ class Balancer:
     def __init__(self, backends: list[Backend], **rules: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="millions-balancer-"))
         self.private = Address(host="127.0.0.1", port=free_port())
+        self._origin = Address(host="127.0.0.1", port=free_port())
         self.socket = self.folder / "socket"
         self.file = self.folder / "haproxy.cfg"
         self.backends = backends
@@ -159,7 +156,10 @@ class Balancer:
     def render(self, **rules: Any) -> None:
         self._rules |= rules
         wanted = haproxy.Rules(
-            **{**DEFAULTS, **self._rules}, socket=str(self.socket), private=self.private
+            **{**DEFAULTS, **self._rules},
+            socket=str(self.socket),
+            private=self.private,
+            origin=self._origin,
         )
         options = haproxy.server_options(SOURCE, 500)
         servers = "\n".join(

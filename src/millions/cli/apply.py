@@ -24,4 +24,4 @@ def command(
     is gone on with by `millions climb --resume` or undone by `millions climb --undo`.
     """
     wishes = Wishes(plan_only=plan_only, yes=yes, pause_after=pause_after, as_json=as_json)
-    return verb.fresh(open_stack(ctx), planning.to_stack_file, wishes)
+    return verb.fresh(open_stack(ctx), planning.to_stack_file, wishes, own_file=True)

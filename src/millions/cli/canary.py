@@ -7,17 +7,13 @@ It asks each unit for its own figures, on its private address. What they mean is
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
-import urllib.request
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from millions import stack as stacks
-from millions.cli import changing
+from millions.cli import changing, figures
 from millions.errors import ReleaseError
 from millions.reconcile import canary as verdicts
-from millions.reconcile.canary import Sample
 from millions.runtime import status as statuses
 
 if TYPE_CHECKING:
@@ -25,6 +21,7 @@ if TYPE_CHECKING:
 
     from millions.cli.opened import Opened
     from millions.cli.progress import Progress
+    from millions.reconcile.canary import Sample
     from millions.runtime.desired import Desired
     from millions.runtime.state import StateFolder
     from millions.runtime.status import UnitStatus
@@ -33,21 +30,15 @@ if TYPE_CHECKING:
 LOOK_S = 0.5
 """Between two looks at the figures."""
 
-ANSWER_WITHIN_S = 2.0
-OWN_ROUTES = ("/readyz", "/healthz")
-"""What balancers and probes ask; it says nothing about a release."""
-
-LINE = re.compile(r"millions_(requests_total|request_seconds_bucket)\{(.*)\} (\S+)")
-LABEL = re.compile(r'(\w+)="([^"]*)"')
-SERVER_ERROR = "5"
-
 
 def before_others(wanted: Desired, former: Desired | None, canary: Canary | None) -> bool:
     """Whether a release can be tried on one unit: the others stay, and there are some."""
     if canary is None or former is None:
         return False
     now, then = ({unit.name: unit for unit in each.units} for each in (wanted, former))
-    return now.keys() == then.keys() and now[canary.unit].release != then[canary.unit].release
+    chosen = now[canary.unit]
+    others = {unit.release for unit in former.units if unit.group == chosen.group} - {""}
+    return now.keys() == then.keys() and others != {chosen.release}
 
 
 def tried(
@@ -80,17 +71,17 @@ def tried(
 def _watch(state: StateFolder, canary: Canary, others: tuple[str, ...]) -> str:
     """Compare until the time is over; answer the figures. Raise ReleaseError."""
     began_s, process = time.monotonic(), _only(state, canary.unit)
-    theirs_at_first = _sample(_told(state, others))
+    theirs_at_first = figures.sample(_told(state, others))
     warm: tuple[Sample, Sample] | None = None
     while True:
         passed_s = time.monotonic() - began_s
         now = _only(state, canary.unit)
         if now.phase != "ready" or now.pid != process.pid:
             raise _worse(process, f"it did not stay ready: {now.why or now.phase}")
-        mine, theirs = _sample([now]), _sample(_told(state, others))
+        mine, theirs = figures.sample([now]), figures.sample(_told(state, others))
         if verdicts.fails(mine, theirs.since(theirs_at_first)):
-            figures = _figures(canary.unit, mine, theirs.since(theirs_at_first))
-            raise _worse(process, f"it answers with more errors: {figures}")
+            said = _figures(canary.unit, mine, theirs.since(theirs_at_first))
+            raise _worse(process, f"it answers with more errors: {said}")
         if warm is None and passed_s >= canary.for_s * verdicts.WARM_UP:
             warm = (mine, theirs)
         if passed_s >= canary.for_s:
@@ -98,10 +89,10 @@ def _watch(state: StateFolder, canary: Canary, others: tuple[str, ...]) -> str:
         time.sleep(LOOK_S)
     if warm is not None:
         mine, theirs = mine.since(warm[0]), theirs.since(warm[1])
-    figures = _figures(canary.unit, mine, theirs)
+    said = _figures(canary.unit, mine, theirs)
     if verdicts.is_slow(mine, theirs):
-        raise _worse(process, f"it is slower: {figures}")
-    return figures if verdicts.enough(mine) else f"too little traffic to judge it; {figures}"
+        raise _worse(process, f"it is slower: {said}")
+    return said if verdicts.enough(mine) else f"too little traffic to judge it; {said}"
 
 
 def _figures(unit: str, mine: Sample, theirs: Sample) -> str:
@@ -121,40 +112,6 @@ def _only(state: StateFolder, name: str) -> UnitStatus:
             cannot=f"watch {name}", because="nothing is told about it", try_="millions status"
         )
     return found[0]
-
-
-def _sample(units: Iterable[UnitStatus]) -> Sample:
-    """The figures of these units together; one that does not answer counts nothing."""
-    total = Sample()
-    for unit in units:
-        with suppress(OSError, ValueError):
-            total += parsed(_scraped(unit.address))
-    return total
-
-
-def _scraped(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=ANSWER_WITHIN_S) as answer:
-        text: bytes = answer.read()
-    return text.decode()
-
-
-def parsed(text: str) -> Sample:
-    """Read the request counters and the histogram out of Prometheus' text."""
-    requests = errors = 0
-    cumulative: dict[float, int] = {}
-    for name, labels, value in LINE.findall(text):
-        known = dict(LABEL.findall(labels))
-        if known.get("route") in OWN_ROUTES:
-            continue
-        count = int(float(value))
-        if name == "requests_total":
-            requests += count
-            errors += count if known.get("status", "").startswith(SERVER_ERROR) else 0
-        else:
-            bound = float(known["le"])
-            cumulative[bound] = cumulative.get(bound, 0) + count
-    bounds_s, counts = verdicts.histogram(cumulative)
-    return Sample(requests=requests, errors=errors, bounds_s=bounds_s, counts=counts)
 
 
 def _worse(process: UnitStatus, because: str) -> ReleaseError:

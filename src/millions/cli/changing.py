@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from millions.cli import returning
 from millions.cli.climbing import record as climbs
 from millions.errors import ClimbError, MillionsError, ReleaseError, StateError, UnitFailedError
 from millions.runtime import desired as desireds
@@ -21,7 +22,7 @@ from millions.runtime import status as statuses
 from millions.runtime import supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from millions.cli.progress import Progress
     from millions.model import Unit
@@ -97,16 +98,34 @@ def change(state: StateFolder, wanted: Desired, progress: Progress) -> Status:
 
 
 @contextmanager
-def undone(state: StateFolder, former: Desired | None, progress: Progress) -> Generator[None]:
-    """Whatever breaks the block off: let `former` run again, and wait until it does (blocking)."""
+def undone(
+    state: StateFolder,
+    former: Desired | None,
+    progress: Progress,
+    *,
+    unless: Callable[[], bool] = lambda: False,
+) -> Generator[None]:
+    """Whatever breaks the block off: let `former` run again, and wait until it does (blocking).
+
+    `unless` is asked then whether it stays as far as it came. A consent to erase was about what
+    `former` came from: since then, there may be data again. Where going back could lose data it
+    does not, and what was asked for goes on.
+    """
     try:
         yield
-    except (MillionsError, KeyboardInterrupt):
+    except BaseException:
         now = last(state)
-        if former is not None and now is not None and now.generation != former.generation:
-            back = dataclasses.replace(former, generation=now.generation + 1)
-            with suppress(MillionsError):
+        begun = former is not None and now is not None and now.generation != former.generation
+        if former is not None and now is not None and begun and not unless():
+            back = dataclasses.replace(former, generation=now.generation + 1, consent=())
+            try:
+                returning.prepare(state, now, former, progress)
                 written(state, back, progress)
+            except MillionsError as error:
+                said = f"cannot {error.cannot}: {error.because} (try: {error.try_})"
+                progress.tell(f"what ran before does not run again: {said}")
+            except OSError as error:
+                progress.tell(f"what ran before does not run again: {error}")
         raise
 
 

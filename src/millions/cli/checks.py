@@ -12,8 +12,10 @@ from millions.cli.moving import record
 from millions.errors import MachineError, MoveError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from millions.cli.opened import Opened
-    from millions.model import Address
+    from millions.model import Address, Unit
     from millions.runtime.desired import Desired
 
 ROOM_MIB_MIN = 128
@@ -29,8 +31,13 @@ def before_change(opened: Opened, wanted: Desired) -> None:
     _room(opened)
     former = changing.current(opened.state)
     copies.before_change(opened, former, wanted)
-    ours = {address for unit in (former.units if former else ()) for address in unit.public}
-    for address in (each for unit in wanted.units for each in unit.public):
+    listens(wanted.units, bound=former.units if former else ())
+
+
+def listens(units: Iterable[Unit], *, bound: Iterable[Unit]) -> None:
+    """Raise MachineError for a public address that `bound` do not listen on and nobody can."""
+    ours = {address for unit in bound for address in unit.public}
+    for address in (each for unit in units for each in unit.public):
         if address not in ours:
             _bindable(address)
 

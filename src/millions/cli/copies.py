@@ -15,6 +15,8 @@ from millions.errors import DataRefusedError, MachineError
 from millions.programs.member import STANDALONE, controls, founder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from millions.cli.opened import Opened
     from millions.model import Unit
     from millions.runtime.desired import Desired
@@ -26,6 +28,18 @@ ROOM_FACTOR = 1.2
 """The copy, and the WAL that is written meanwhile."""
 
 
+def size_of(folder: Path) -> int:
+    """What a folder takes on the disk, in bytes; files that vanish meanwhile count nothing."""
+    total = 0
+    for root, _folders, files in os.walk(folder):
+        for name in files:
+            try:
+                total += (Path(root) / name).lstat().st_blocks * 512
+            except OSError:
+                continue
+    return total
+
+
 def before_change(opened: Opened, former: Desired | None, wanted: Desired) -> None:
     """Raise for a change that drops the newest data, or asks for copies without room for them."""
     keep = tuple(each for each in wanted.units if each.tier == TIER)
@@ -35,8 +49,18 @@ def before_change(opened: Opened, former: Desired | None, wanted: Desired) -> No
         _running(former, keep)
     else:
         _resting(opened, keep)
-    _memory(opened, keep)
-    _room(opened, keep)
+    fits(opened, wanted.units)
+
+
+def fits(opened: Opened, units: tuple[Unit, ...], size: Callable[[Path], int] = size_of) -> None:
+    """Raise MachineError where this machine lacks memory for the servers, or room for new copies.
+
+    Asks nobody: it may be known long before the change. `size` says how large a folder is.
+    """
+    keep = tuple(each for each in units if each.tier == TIER)
+    if keep:
+        _memory(opened, keep)
+        _room(opened, keep, size)
 
 
 def _running(former: Desired | None, keep: tuple[Unit, ...]) -> None:
@@ -102,10 +126,10 @@ def _memory(opened: Opened, keep: tuple[Unit, ...]) -> None:
         )
 
 
-def _room(opened: Opened, keep: tuple[Unit, ...]) -> None:
+def _room(opened: Opened, keep: tuple[Unit, ...], size: Callable[[Path], int]) -> None:
     """Refuse a new copy that would not fit on the disk."""
-    sizes = {each.name: _size(opened.state.unit(each.name) / DATA) for each in keep}
-    new = [name for name, size in sizes.items() if not size]
+    sizes = {each.name: size(opened.state.unit(each.name) / DATA) for each in keep}
+    new = [name for name, found in sizes.items() if not found]
     wanted_mib = int(max(sizes.values()) * ROOM_FACTOR * len(new)) // MIB
     free_mib = shutil.disk_usage(opened.state.path).free // MIB
     if wanted_mib > free_mib:
@@ -114,15 +138,3 @@ def _room(opened: Opened, keep: tuple[Unit, ...]) -> None:
             because=f"{wanted_mib} MiB are needed in {opened.state.path}, {free_mib} are free",
             try_=f"make room, or replicas = {max(0, len(keep) - len(new) - 1)}",
         )
-
-
-def _size(folder: Path) -> int:
-    """What a folder takes on the disk, in bytes; files that vanish meanwhile count nothing."""
-    total = 0
-    for root, _folders, files in os.walk(folder):
-        for name in files:
-            try:
-                total += (Path(root) / name).lstat().st_blocks * 512
-            except OSError:
-                continue
-    return total

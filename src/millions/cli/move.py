@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import signal
 import time
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,9 +15,6 @@ from millions.cli.moving.record import Move
 from millions.cli.opened import Opened, open_stack
 from millions.cli.progress import Progress
 from millions.errors import DataRefusedError
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 
 @click.command("move")
@@ -55,8 +50,6 @@ def command(  # the shape of the command line
     if target is None and not erase_former:
         raise click.UsageError(f"say where the {what} is to go: --to SERVER", ctx)
     opened = open_stack(ctx)
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
     with changing.alone(opened.state), Progress(silent=as_json) as progress:
         erased = _erase(opened, progress, asked=yes) if erase_former else ()
         done = None if target is None else _move(opened, target, memory_mib or 0, progress)
@@ -119,7 +112,3 @@ def _say(opened: Opened, done: Move | None, erased: tuple[str, ...], *, as_json:
     click.echo(f"the database is on server {done.target}{gap}")
     for name in refusals.former_homes(opened):
         click.echo(f"{opened.state.unit(name)} is kept (millions move database --erase-former)")
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

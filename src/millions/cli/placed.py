@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from millions.cli import own_releases
 from millions.cli.engines import engines
 from millions.cli.secrets import secret_files
 from millions.errors import MachineError
@@ -18,6 +19,8 @@ from millions.runtime.account import check_entry
 from millions.tiers.kind import Places
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from millions.cli.opened import Opened
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
@@ -33,9 +36,15 @@ def assets_folder(opened: Opened) -> Path:
     return opened.state.path / "assets"
 
 
-def places(opened: Opened, *, release: str, release_folder: Path) -> Places:
-    """Find all places of the stack, making folders and secret files that are missing."""
+def places(opened: Opened, *, release: str, own: Mapping[str, str] | None = None) -> Places:
+    """Find all places of the stack, making folders and secret files that are missing.
+
+    `own` are the releases of tiers that run another one than `release`: those that were noted
+    beside it, unless they are given.
+    """
     state = opened.state
+    if own is None:
+        own = own_releases.read(state, release)
     python = Path(sys.executable)
     if state.account is not None:
         _check_python(python, opened)
@@ -46,13 +55,14 @@ def places(opened: Opened, *, release: str, release_folder: Path) -> Places:
         python=str(python),
         path=f"{python.parent}:{SYSTEM_PATH}",
         release=release,
-        release_folder=str(release_folder),
+        release_folder=str(state.releases / release),
         secrets_folder=str(state.secrets),
         files_folder=str(files_folder(opened)),
         assets_folder=str(assets_folder(opened)),
         secret_files=secret_files(opened),
         certificates=_certificates(opened),
         engines=engines(opened.stack),
+        own_releases=tuple((tier, each, str(state.releases / each)) for tier, each in own.items()),
     )
 
 

@@ -29,7 +29,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     The actions stand in the order in which they would be begun, if each succeeds.
     """
     opened = open_stack(ctx)
-    wanted = releasing.desired(opened, releasing.planned(opened))
+    wanted = releasing.desired(opened, releasing.planned(opened), own={})
     actions = _actions(opened, wanted)
     if as_json:
         click.echo(json.dumps([_document(each) for each in actions], indent=1))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import time
 from typing import TYPE_CHECKING
 
 from millions import stack as stacks
-from millions.cli import canary, changing, checks, holding, placed, stages
+from millions.cli import canary, changing, checks, holding, own_releases, placed, stages
 from millions.cli.running import release_of
-from millions.errors import ReleaseError, StackFileError
+from millions.errors import MillionsError, ReleaseError, StackFileError
 from millions.runtime import files, releases
 from millions.runtime.desired import Desired
 from millions.sdk import assets_built
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from millions.cli.opened import Opened
@@ -54,21 +54,29 @@ def make(opened: Opened) -> str:
 
 
 def planned(opened: Opened) -> str:
-    """Answer the name of the release that `make` would make; nothing stays of the copy."""
-    before = {each.name for each in releases.listed(opened.state)}
-    name = make(opened)
-    if name not in before:
-        shutil.rmtree(opened.state.releases / name)
-    return name
+    """Answer the name of the release that `make` would make (blocking)."""
+    folder = application_folder(opened)
+    return releases.named(opened.state, folder, exclude=_excluded(opened))
 
 
-def remember(opened: Opened, release: str) -> None:
-    """Keep what the stack file said of a release that became ready, for a rollback to it."""
+def remember(opened: Opened, release: str, only: str = "") -> None:
+    """Keep what the stack file said of a release that became ready, for a rollback to it.
+
+    `only`: in this tier alone; it is no release to go back to in another one.
+    """
+    tiers = {*_tiers(opened.state, release), only}
+    everywhere = not only or release in proven(opened.state)
     text = opened.file.read_text(encoding="utf-8")
-    kept = _kept(opened.state, release)
+    keep(opened.state, release, text)
+    files.write(_kept_only(opened.state, release), "" if everywhere else " ".join(sorted(tiers)))
+    note(opened.state, text)
+
+
+def keep(state: StateFolder, release: str, text: str) -> None:
+    """Keep the text whose [app] table a release runs with."""
+    kept = _kept(state, release)
     files.make_folder(kept.parent)
     files.write(kept, text)
-    note(opened.state, text)
 
 
 def note(state: StateFolder, text: str) -> None:
@@ -84,15 +92,22 @@ def noted(state: StateFolder, release: str) -> str | None:
     return None
 
 
-def proven(state: StateFolder) -> tuple[str, ...]:
-    """The releases that have been ready and are kept, newest first."""
+def known(state: StateFolder) -> tuple[str, ...]:
+    """The releases that have been ready somewhere and are kept, newest first."""
     return tuple(each.name for each in releases.listed(state) if _kept(state, each.name).exists())
 
 
-def desired(opened: Opened, release: str) -> Desired:
-    """Answer what should run with this release, checked against this machine."""
-    folder = opened.state.releases / release
-    places = placed.places(opened, release=release, release_folder=folder)
+def proven(state: StateFolder, only: str = "") -> tuple[str, ...]:
+    """Those of them that have been ready everywhere, or in this tier."""
+    return tuple(each for each in known(state) if only in (_tiers(state, each) or {only}))
+
+
+def desired(opened: Opened, release: str, own: Mapping[str, str] | None = None) -> Desired:
+    """Answer what should run with this release, checked against this machine.
+
+    `own` are the releases of tiers that run another one; where it is None, those noted beside it.
+    """
+    places = placed.places(opened, release=release, own=own)
     stacks.check(opened.stack, places, lambda unit, name: placed.read_data(opened, unit, name))
     former = changing.last(opened.state)
     directory = stacks.directory(opened.stack, places, epoch=1, name=opened.state.name)
@@ -107,30 +122,42 @@ def desired(opened: Opened, release: str) -> Desired:
 
 
 def roll_out(
-    opened: Opened, release: str, progress: Progress, *, carefully: bool = False
+    opened: Opened,
+    release: str,
+    progress: Progress,
+    *,
+    own: Mapping[str, str] | None = None,
+    carefully: bool = False,
+    unless: Callable[[], bool] = lambda: False,
 ) -> Status:
     """Make this release, and what the stack file says, run (blocking).
 
-    `carefully`: on one of several servers first, where its errors and latency are watched. What
-    cannot be is found out before anything is changed, or is undone.
+    `own` are the releases of tiers that run another one, as in `desired`. `carefully`: on one of
+    several servers first, where its errors and latency are watched. What cannot be is found out
+    before anything is changed, or is undone, unless `unless` says then that it must not be.
     """
     former = changing.current(opened.state)
-    wanted = desired(opened, release)
+    wanted = desired(opened, release, own)
     checks.before_change(opened, wanted)
     build_assets(opened, release)
     try:
-        with changing.undone(opened.state, former, progress):
+        with changing.undone(opened.state, former, progress, unless=unless):
             wanted = _staged(opened, wanted, former, progress)
             if carefully:
                 wanted = _tried(opened, wanted, former, progress)
             status = changing.written(opened.state, wanted, progress)
     except BaseException:
         if former is not None:
-            before = release_of(former)
-            build_assets(as_released(opened, before), before)
+            _rebuild_assets(opened, release_of(former), progress)
         raise
-    releases.prune(opened.state, running=(release, release_of(former)))
+    noted = own_releases.read(opened.state, release).values()
+    releases.prune(opened.state, running={*_running(former, wanted), *noted})
     return status
+
+
+def _running(*stacks_: Desired | None) -> set[str]:
+    """The releases of some stacks, which are not erased."""
+    return {unit.release for each in stacks_ if each is not None for unit in each.units}
 
 
 def _staged(opened: Opened, wanted: Desired, former: Desired | None, progress: Progress) -> Desired:
@@ -154,7 +181,7 @@ def _staged(opened: Opened, wanted: Desired, former: Desired | None, progress: P
 def _tried(opened: Opened, wanted: Desired, former: Desired | None, progress: Progress) -> Desired:
     """Try the release on one server, where there are others; answer what is wanted after that."""
     release = release_of(wanted)
-    places = placed.places(opened, release=release, release_folder=opened.state.releases / release)
+    places = placed.places(opened, release=release)
     chosen = stacks.canary(opened.stack, places)
     if chosen is None or former is None or not canary.before_others(wanted, former, chosen):
         return wanted
@@ -173,6 +200,14 @@ def build_assets(opened: Opened, release: str) -> None:
         assets_built.build(source, placed.assets_folder(opened))
     finally:
         os.umask(before)
+
+
+def _rebuild_assets(opened: Opened, release: str, progress: Progress) -> None:
+    """Let the static files of a release that goes on count again, where it was ever ready."""
+    try:
+        build_assets(as_released(opened, release), release)
+    except MillionsError as error:
+        progress.tell(f"cannot {error.cannot}: {error.because}")
 
 
 def as_released(opened: Opened, release: str) -> Opened:
@@ -206,3 +241,13 @@ def _excluded(opened: Opened) -> tuple[str, ...]:
 
 def _kept(state: StateFolder, release: str) -> Path:
     return state.path / "stack-files" / f"{release}.toml"
+
+
+def _kept_only(state: StateFolder, release: str) -> Path:
+    return _kept(state, release).with_suffix(".only")
+
+
+def _tiers(state: StateFolder, release: str) -> frozenset[str]:
+    """The tiers that alone have run a release; none when all have."""
+    path = _kept_only(state, release)
+    return frozenset(path.read_text(encoding="utf-8").split() if path.exists() else ())

@@ -66,10 +66,18 @@ def required(state: StateFolder) -> Desired:
     return desired
 
 
-def release_of(desired: Desired | None) -> str:
-    """The release that should run; '' when none."""
+def releases_of(desired: Desired | None) -> dict[str, str]:
+    """The release that each tier of the application should run, the web tier first.
+
+    Where a deploy was broken off at the first server, it is the one of the others.
+    """
     units = desired.units if desired is not None else ()
-    return next((unit.release for unit in units if unit.release), "")
+    return {unit.tier: unit.release for unit in units if unit.release}
+
+
+def release_of(desired: Desired | None) -> str:
+    """The release that should run; '' when none. Tiers may have an own one beside it."""
+    return next(iter(releases_of(desired).values()), "")
 
 
 def public_addresses(units: tuple[UnitStatus, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from millions.cli import changing, ending, exits, printing, releasing
+from millions.cli import changing, ending, exits, own_releases, printing, releasing
 from millions.cli.moving import resuming
 from millions.cli.opened import Opened, open_stack
 from millions.cli.progress import Progress
@@ -17,8 +17,6 @@ from millions.cli.running import public_addresses
 from millions.runtime import logs
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from millions.runtime.status import Status
 
 
@@ -34,9 +32,6 @@ def command(ctx: click.Context, *, detach: bool, as_json: bool) -> int:
     """
     opened = open_stack(ctx)
     began_at_s = time.time()
-    if not detach:
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGHUP, _interrupt)
     with changing.alone(opened.state):
         opened = resuming.settled(opened, Progress(silent=as_json))
         status = _bring_up(opened, silent=as_json)
@@ -51,12 +46,13 @@ def _bring_up(opened: Opened, *, silent: bool) -> Status:
         with Progress(silent=silent) as progress:
             progress.say("makes a release")
             release = releasing.make(opened)
-            status = releasing.roll_out(opened, release, progress)
+            status = releasing.roll_out(opened, release, progress, own={})
     except BaseException:
         if fresh:
             ending.stop(opened.state, Progress(silent=True))
         raise
     releasing.remember(opened, release)
+    own_releases.note(opened.state, release, {})
     return status
 
 
@@ -81,7 +77,3 @@ def _stay(opened: Opened, *, since: float) -> int:
     with Progress() as progress:
         ending.stop(opened.state, progress)
     return exits.DONE.status
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

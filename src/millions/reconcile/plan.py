@@ -212,7 +212,8 @@ def _begin(facts: _Facts, spec: Unit) -> Verdict:
 
 def _unmet(facts: _Facts, spec: Unit) -> str:
     """What `spec` cannot begin without: what it needs, and someone to ask where it shares."""
-    unmet = facts.view.unmet(spec)
+    ran = rollout.has_run(facts.seen, spec.revision)
+    unmet = facts.view.unmet(spec, ran=ran)
     if unmet is None and spec.pool is not None and spec.pool.servers:
         shared = facts.sharing.spec(spec, facts.unit).pool
         return "" if shared is not None and shared.servers else f"one of {spec.pool.backend}"
@@ -264,8 +265,22 @@ def _retire(facts: _Facts) -> Verdict:
         return Verdict(unit=name, waits=waits, failed=_is_failed(facts))
     aimed = facts.aim.release or facts.aim.revision
     why = f"{aimed} is ready" if facts.stand is Stand.READY else f"{aimed} is wanted"
-    action = Stop(unit=name, why=why, number=process.number, steps=process.spec.stop)
+    spares = _goes_on(facts, process)
+    action = Stop(
+        unit=name,
+        why=f"{why}; its daemon goes on" if spares else why,
+        number=process.number,
+        steps=process.spec.stop,
+        spares=spares,
+    )
     return Verdict(unit=name, action=action, failed=_is_failed(facts))
+
+
+def _goes_on(facts: _Facts, process: Process) -> bool:
+    """Whether the daemon of a process goes on under its successor, which has nothing to prepare."""
+    aim = facts.aim
+    prepared = (groups.is_prepared(aim.name, each, facts.view) for each in aim.prepare)
+    return process.spec.goes_on_as(aim) and all(prepared)
 
 
 def _held(facts: _Facts, process: Process) -> str:
@@ -294,11 +309,15 @@ def _abandon(facts: _Facts) -> Verdict:
     if facts.process is None:
         return _wait(facts)
     said = "was not ready" if facts.stand is Stand.LATE else "has not answered"
+    why, steps = f"{said} within {rollout.within_s(facts.aim):g} s", facts.aim.stop
+    if facts.stand is Stand.HUNG and rollout.is_silent(facts.process, facts.aim):
+        why = f"has not answered {facts.process.silent} questions in a row"
+        steps = facts.aim.stop if facts.aim.holds_data else ()  # what has none is not waited for
     action = Stop(
         unit=facts.unit.name,
-        why=f"{said} within {rollout.within_s(facts.aim):g} s",
+        why=why,
         number=facts.process.number,
-        steps=facts.aim.stop,
+        steps=steps,
         failed=True,
     )
     return Verdict(unit=facts.unit.name, action=action, failed=_is_failed(facts))

@@ -81,6 +81,12 @@ def trouble_of(seen: Seen, revision: str) -> Trouble | None:
     return None
 
 
+def has_run(seen: Seen, revision: str) -> bool:
+    """Whether this revision was ready once, and has died since it was asked for."""
+    good = seen.good
+    return good is not None and good.revision == revision and trouble_of(seen, revision) is not None
+
+
 def aim(unit: Unit, seen: Seen) -> Unit:
     """The specification that should run: the wanted one, or the last good one when that failed.
 
@@ -127,7 +133,8 @@ def stand(process: Process | None, unit: Unit, now_s: float, *, needs_ready: boo
     """Where `process` (of `unit`) stands at `now_s`.
 
     What holds data is given all the time that it takes, because a stop in the middle of its
-    recovery makes it begin again; so is a process that waits for what it needs.
+    recovery makes it begin again; so is a process that waits for what it needs. One that was ready
+    and does not even refuse to answer hangs where its probe says so (`hung_after`).
     """
     if process is None:
         return Stand.ABSENT
@@ -135,10 +142,15 @@ def stand(process: Process | None, unit: Unit, now_s: float, *, needs_ready: boo
         late = not unit.holds_data and now_s - process.since_s > within_s(unit)
         return Stand.LATE if late else Stand.STARTING
     if process.phase is Phase.UNREADY:
-        silent = now_s - process.changed_s > within_s(unit)
-        hung = silent and needs_ready and not unit.holds_data
+        late = now_s - process.changed_s > within_s(unit)
+        hung = (late and needs_ready and not unit.holds_data) or is_silent(process, unit)
         return Stand.HUNG if hung else Stand.UNREADY
     return Stand.READY if process.phase is Phase.READY else Stand.LEAVING
+
+
+def is_silent(process: Process, unit: Unit) -> bool:
+    """Whether it has left as many questions in a row unanswered as say that it hangs."""
+    return unit.probe is not None and 0 < unit.probe.hung_after <= process.silent
 
 
 def former_stand(processes: tuple[Process, ...]) -> Former:

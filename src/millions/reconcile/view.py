@@ -33,23 +33,29 @@ class View:
         """What was seen of a unit."""
         return self.seen.get(name) or Seen(name=name)
 
-    def unmet(self, spec: Unit) -> str | None:
+    def unmet(self, spec: Unit, *, ran: bool = False) -> str | None:
         """The first unit or group that `spec` needs and that is not ready.
 
-        What is to run the same release has to run it first: its migration is done then.
+        What is to run the same release has to run it first: its migration is done then. What `ran`
+        and died does not wait for that, and one member of a group is enough for it.
         """
         return next(
-            (each for each in spec.needs if not self.is_met(each) or self._is_behind(each, spec)),
+            (
+                each
+                for each in spec.needs
+                if not self.is_met(each, least=1 if ran else None)
+                or (not ran and self._is_behind(each, spec))
+            ),
             None,
         )
 
-    def is_met(self, need: str) -> bool:
-        """Whether a unit is ready, or enough members of a group are."""
+    def is_met(self, need: str, *, least: int | None = None) -> bool:
+        """Whether a unit is ready, or enough members of a group are: `least`, or as it says."""
         if need in self.wanted:
             return need in self.ready
         names = self.members.get(need, ())
-        least = max((self.wanted[name].group_least for name in names), default=1)
-        return sum(name in self.ready for name in names) >= least
+        enough = max((self.wanted[name].group_least for name in names), default=1)
+        return sum(name in self.ready for name in names) >= (enough if least is None else least)
 
     def _is_behind(self, need: str, spec: Unit) -> bool:
         """Whether a unit or group will run the release of `spec`, and nothing of it does yet."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from millions.model import Phase
 from millions.reconcile.backoff import after_failure
-from millions.runtime import belonging, deaths, processes, reaper
+from millions.runtime import belonging, deaths, pidfiles, processes, reaper
 
 if TYPE_CHECKING:
     from millions.model import Unit
@@ -30,7 +30,7 @@ POLL_S = 0.005
 def begin(crew: Crew, name: str, number: int) -> None:
     """Bury a process that has ended."""
     process = crew.ledger.process(name, number)
-    if process is None:
+    if process is None or _goes_on(crew, name, process):
         return
     if process.phase is not Phase.STOPPING:
         said = reaper.said(_code(crew, process))
@@ -38,6 +38,23 @@ def begin(crew: Crew, name: str, number: int) -> None:
         crew.ledger.change(name, restarts=crew.ledger.get(name).restarts + 1)
         _let_others_answer(crew, name, process.spec)
     crew.spawn_task(_bury(crew, name, number))
+
+
+def _goes_on(crew: Crew, name: str, process: ProcessRecord) -> bool:
+    """Whether a process has ended well and left its unit to its daemon, which is watched then."""
+    identity = process.identity
+    if identity is None or process.phase is Phase.STOPPING:
+        return False
+    if not pidfiles.forks(crew.state, process.spec, identity):
+        return False
+    code = crew.reaper.look(identity.pid)
+    daemon = pidfiles.living(crew.state, process.spec)
+    if code != 0 or daemon is None:
+        return False
+    crew.journals.of(name).note("what ran already goes on", start=process.number)
+    crew.ledger.change_process(name, process.number, identity=daemon)
+    crew.watch.begin(name, process.number, daemon)
+    return True
 
 
 def _let_others_answer(crew: Crew, name: str, spec: Unit) -> None:
@@ -69,7 +86,10 @@ async def _bury(crew: Crew, name: str, number: int) -> None:
     await end_leftovers(crew, name, number, spared=daemon)
     crew.watch.forget(name, number)
     journal = crew.journals.of(name, process.spec)
-    journal.finish(number)
+    if pidfiles.output(crew.state, process.spec) == number:
+        journal.collect()  # its daemon writes on
+    else:
+        journal.finish(number)
     if process.blame:
         last = journal.tail(number, LAST_LINES)
         journal.note(process.blame, level="error", start=number)

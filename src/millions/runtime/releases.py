@@ -57,6 +57,20 @@ class Release:
     made_at_s: float
 
 
+def named(state: StateFolder, source: Path, *, exclude: Iterable[str] = ()) -> str:
+    """Answer the name of the release that `snapshot` would make (blocking); make nothing."""
+    files = _files(source, (*EXCLUDED, *exclude), SIZE_MIB_MAX * _MIB)
+    return _named(state, _digest(source, files))
+
+
+def _named(state: StateFolder, digest: str) -> str:
+    """The name of the newest release where it has this digest, else of the one that follows."""
+    newest = next(iter(listed(state)), None)
+    if newest is not None and newest.name.endswith(digest):
+        return newest.name
+    return f"r{newest.number + 1 if newest is not None else 1}-{digest}"
+
+
 def snapshot(
     state: StateFolder,
     source: Path,
@@ -69,12 +83,9 @@ def snapshot(
     `exclude` are further names or patterns, of a file or folder or of its path below `source`.
     """
     files = _files(source, (*EXCLUDED, *exclude), size_mib_max * _MIB)
-    digest = _digest(source, files)
-    known = listed(state)
-    if known and known[0].name.endswith(digest):
-        return known[0]
-    number = known[0].number + 1 if known else 1
-    target = state.releases / f"r{number}-{digest}"
+    target = state.releases / _named(state, _digest(source, files))
+    if target.is_dir():
+        return _release(target)
     temporary = state.releases / f".{target.name}.{os.getpid()}"
     try:
         _copy(source, temporary, files)

@@ -7,9 +7,13 @@ import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from millions.testing import eventually
 
 if TYPE_CHECKING:
+    from subprocess import Popen
+
     from site_stack import Ran, Site
 
 CANARY_S = 4
@@ -72,13 +76,21 @@ async def test_a_good_release_gets_its_share_first_and_then_everything(site: Sit
     assert await behaving(site) == {"better"}
 
 
-async def test_a_watch_that_is_interrupted_goes_back(site: Site) -> None:
+async def watched(site: Site, how: str) -> Popen[str]:
+    """Begin to deploy a release that behaves so; it is tried on the first server now."""
     before = site.millions("status", "--json").json["release"]
-    site.behave("worse")
+    site.behave(how)
     running = site.begin("deploy")
     await eventually(lambda: site.units()["web.1"]["release"] != before, within_s=30)
     await eventually(lambda: site.units()["web.1"]["phase"] == "ready", within_s=30)
-    running.send_signal(signal.SIGINT)
+    return running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+async def test_a_watch_that_is_interrupted_goes_back(site: Site, number: signal.Signals) -> None:
+    before = site.millions("status", "--json").json["release"]
+    running = await watched(site, "worse")
+    running.send_signal(number)
     said, _ = await asyncio.to_thread(running.communicate, timeout=60)
     assert running.returncode == 130, said
     assert site.millions("status", "--json").json["release"] == before
@@ -88,10 +100,7 @@ async def test_a_watch_that_is_interrupted_goes_back(site: Site) -> None:
 
 async def test_a_canary_that_dies_goes_back(site: Site) -> None:
     before = site.millions("status", "--json").json["release"]
-    site.behave("mortal")
-    running = site.begin("deploy")
-    await eventually(lambda: site.units()["web.1"]["release"] != before, within_s=30)
-    await eventually(lambda: site.units()["web.1"]["phase"] == "ready", within_s=30)
+    running = await watched(site, "mortal")
     await asyncio.to_thread(_until_watched, running)
     site.kill("web.1")
     said, _ = await asyncio.to_thread(running.communicate, timeout=90)
@@ -99,6 +108,19 @@ async def test_a_canary_that_dies_goes_back(site: Site) -> None:
     assert "it did not stay ready" in said
     assert site.millions("status", "--json").json["release"] == before
     assert await behaving(site) == {"better"}
+
+
+async def test_a_deploy_that_was_killed_while_it_watched_is_not_done(site: Site) -> None:
+    before = site.millions("status", "--json").json["release"]
+    running = await watched(site, "later")
+    running.kill()
+    await asyncio.to_thread(running.communicate, timeout=60)
+    assert site.millions("status", "--json").json["release"] == before
+    again = await asyncio.to_thread(site.millions, "deploy")
+    assert "web.1: " in again.err, "it is watched again"
+    assert f"has taken over from {before}" in again.out
+    assert await behaving(site) == {"later"}
+    assert "runs already" in (await asyncio.to_thread(site.millions, "deploy")).out
 
 
 def _until_watched(running: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from millions.cli.canary import parsed
+from millions.cli.figures import parsed
 from millions.sdk.metrics_requests import RequestMetrics
 
 

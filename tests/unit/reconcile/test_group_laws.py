@@ -28,6 +28,7 @@ from millions.model import (
     Unit,
 )
 from millions.reconcile.plan import verdicts
+from millions.reconcile.rollout import has_run
 
 EXAMPLES = 25
 """Of each law; the whole folder has to stay quick. Raise it to search longer."""
@@ -186,10 +187,12 @@ def test_nothing_begins_before_enough_of_what_it_needs_is_ready(
     for each in lived(World(), goals, data):
         for action in each.actions:
             if isinstance(action, Start | Prepare):
+                again = has_run(find(each.before, action.unit), action.spec.revision)
                 for need in action.spec.needs:
                     members = [unit for unit in each.goal.units if unit.group == need]
                     ready = [unit for unit in members if is_ready(each.before, unit.name)]
-                    assert len(ready) >= members[0].group_least, f"{action} before {need}"
+                    least = 1 if again else members[0].group_least
+                    assert len(ready) >= least, f"{action} before {need}"
 
 
 @given(histories(), st.data())

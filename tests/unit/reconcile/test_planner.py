@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from world import ANYWHERE, preparations, process, seen, unit
 
 from millions.model import (
@@ -14,6 +15,7 @@ from millions.model import (
     Pool,
     Seen,
     Server,
+    Stop,
     StopStep,
     Trouble,
     Unit,
@@ -81,6 +83,24 @@ def test_a_changed_unit_is_stopped_before_its_successor_starts() -> None:
 def test_a_changed_unit_is_not_stopped_while_its_successor_could_not_start() -> None:
     old, new = unit("web", "1"), unit("web", "2", needs=("db",))
     assert planned(new, of=(seen(old, process(old)),)) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, "is wanted; its daemon goes on"),
+        ({"keep": "other settings"}, "is wanted"),
+        ({"keep": ""}, "is wanted"),
+        ({"daemon": "another file"}, "is wanted"),
+        ({"prepare": preparations("roles")}, "is wanted"),
+    ],
+)
+def test_a_daemon_goes_on_under_a_successor_that_keeps_it_and_has_nothing_to_prepare(
+    change: dict[str, object], why: str
+) -> None:
+    old = unit(version="1", daemon="pid", keep="settings")
+    new = replace(unit(version="2", daemon="pid", keep="settings"), **change)  # type: ignore[arg-type]
+    assert planned(new, of=(seen(old, process(old)),)) == f"stop web #1: {new.revision} {why}"
 
 
 def test_a_changed_probe_restarts_nothing() -> None:
@@ -165,6 +185,40 @@ def test_what_holds_data_is_never_stopped_for_being_slow() -> None:
     assert said(spec, seen(spec, process(spec, phase=Phase.STARTING))).failed
 
 
+@pytest.mark.parametrize(
+    ("hung_after", "silent", "said"),
+    [
+        (6, 6, "stop db #1: has not answered 6 questions in a row"),
+        (6, 7, "stop db #1: has not answered 7 questions in a row"),
+        (6, 5, ""),
+        (0, 100, ""),
+    ],
+    ids=["hung", "hung for longer", "slow", "never"],
+)
+def test_what_holds_data_is_replaced_once_it_hangs_where_its_probe_says_when(
+    hung_after: int, silent: int, said: str
+) -> None:
+    bare = unit("db", holds_data=True)
+    assert bare.probe is not None
+    spec = replace(bare, probe=replace(bare.probe, hung_after=hung_after))
+    assert spec.revision == bare.revision
+    hung = replace(process(spec, phase=Phase.UNREADY), silent=silent)
+    assert planned(spec, of=(seen(spec, hung),)) == said
+    recovers = replace(hung, phase=Phase.STARTING)
+    assert planned(spec, of=(seen(spec, recovers),)) == ""
+
+
+def test_what_hangs_and_holds_no_data_is_killed_at_once() -> None:
+    for holds_data in (False, True):
+        bare = unit("edge", holds_data=holds_data, stop=STOPS)
+        assert bare.probe is not None
+        spec = replace(bare, probe=replace(bare.probe, hung_after=3))
+        hung = replace(process(spec, phase=Phase.UNREADY, since_s=NOW_S), silent=3)
+        (stop,) = plan(Goal(units=(spec,)), Observed(now_s=NOW_S, units=(seen(spec, hung),)))
+        assert isinstance(stop, Stop)
+        assert stop.steps == (STOPS if holds_data else ())
+
+
 def test_what_is_not_wanted_is_stopped_and_forgotten() -> None:
     assert planned(of=(seen(OLD, process(OLD)),)) == "stop web #1: not wanted"
     assert planned(of=(seen(OLD, process(OLD, phase=Phase.STOPPING)),)) == ""
@@ -231,6 +285,19 @@ def test_a_need_that_names_a_group_is_met_by_enough_of_its_members() -> None:
     two = tuple(replace(each, group_least=2) for each in units)
     assert planned(*units, user, of=found) == f"start web {user.revision}: nothing of it runs"
     assert planned(*two, user, of=found) == ""
+
+
+def test_who_died_is_back_before_the_members_that_were_missing_when_it_served() -> None:
+    user = unit("web", needs=("a",))
+    units, found = group("1", Phase.READY, Phase.STARTING, Phase.STARTING)
+    two = tuple(replace(each, group_least=2) for each in units)
+    served = seen(user, good=user, troubles=(died(user),))
+    why = "failure 1 in a row: exited with status 1"
+    assert planned(*two, user, of=(*found, served)) == f"start web {user.revision}: {why}"
+    never_ready = replace(served, good=None)
+    assert planned(*two, user, of=(*found, never_ready)) == ""
+    nobody = tuple(replace(each, processes=()) for each in found)
+    assert "start web" not in planned(*two, user, of=(*nobody, served))
 
 
 def test_the_rest_of_a_group_stays_behind_when_one_has_failed() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from world import World, process, seen, unit
 
-from millions.model import Goal, Phase, Start, Stop, Unit
+from millions.model import Goal, Phase, Start, Stop, Trouble, Unit
 
 
 def stack(release: str, **more: object) -> tuple[Unit, Unit]:
@@ -50,3 +52,14 @@ def test_a_release_that_fails_on_the_web_never_reaches_the_workers() -> None:
         world.pass_time(2.0)
     running = world.units["workers.1"].processes
     assert [each.spec.release for each in running] == ["r1"]
+
+
+def test_a_worker_that_ran_its_release_starts_again_before_the_web_server_has_it() -> None:
+    (old, worker), (new, _) = stack("r1"), stack("r2")
+    worker = replace(worker, release="r2")
+    world = World()
+    world.units["web.1"] = seen(old, process(old), process(new, 2, Phase.STARTING, world.now_s))
+    died = Trouble(revision=worker.revision, failures=1, at_s=world.now_s - 60)
+    world.units["workers.1"] = seen(worker, good=worker, troubles=(died,))
+    planned = [(each.unit, type(each)) for each in world.plan(Goal(units=(new, worker)))]
+    assert ("workers.1", Start) in planned

@@ -13,6 +13,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import hashlib
+import hmac
+import marshal
 import random
 import tempfile
 import time
@@ -29,11 +32,12 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from rounds import Side, measure, report
 
 from millions.directory import CachePlace
+from millions.runtime.ports import free_port
 from millions.sdk import schema
 from millions.sdk.cache import SCHEMA, Cache
+from millions.sdk.cache.sealed import BODY_AT, MAC_BYTES
 from millions.sdk.database import Database
 from millions.testing import EmbeddedPostgres, directory_for
-from millions.testing.postgres import free_port
 from millions.testing.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     Ask = Callable[[str], Awaitable[bool]]
 
 VALUE = {"id": 7, "name": "x" * 250, "on": True}
+ENTRY = b"e:user:7"
+KEYED = hashlib.blake2b(key=bytes(32), digest_size=MAC_BYTES)
 TOGETHER = 64
 KEYS = 4000
 CLIENTS = 16
@@ -59,7 +65,7 @@ class Sides:
         self.raw = redis.Redis.from_url(url)
         self.ours = ours.through(key="user:{n}", ttl_s=3600)(load)
         self.near = near.through(key="user:{n}", ttl_s=3600)(load)
-        self.wire = ours._loading.remote.servers.wire("user:7")  # type: ignore[union-attr]
+        self.wire: Any = ours._loading.remote.servers.wire("user:7")  # type: ignore[union-attr]
         cashews = CashewsCache()
         cashews.setup(url)
         self.cashews = cashews(ttl=3600, key="user:{n}")(load)
@@ -76,16 +82,35 @@ class Sides:
         )(load)
 
     def all(self) -> dict[str, Callable[[], Awaitable[Any]]]:
-        wire: Any = self.wire
+        wire = self.wire
         return {
-            "the raw link, GET": lambda: wire.send("GET", b"e:user:7"),
+            "the raw link, GET": lambda: wire.send("GET", ENTRY),
+            "GET in a coroutine": self.got,
+            "GET, unpack": self.unpacked,
+            "GET, prove, unpack": self.proved,
             "millions, server hit": lambda: self.ours(7),
             "millions, near hit": lambda: self.near(7),
-            "redis-py, GET": lambda: self.raw.get("e:user:7"),
+            "redis-py, GET": lambda: self.raw.get(ENTRY),
             "cashews": lambda: self.cashews(7),
             "cashews, client side": lambda: self.client_side(7),
             "aiocache": lambda: self.aiocache(7),
         }
+
+    async def got(self) -> bytes:
+        data: bytes = await self.wire.send("GET", ENTRY)
+        return data
+
+    async def unpacked(self) -> Any:
+        data = await self.wire.send("GET", ENTRY)
+        return marshal.loads(data[BODY_AT:])[0].copy()
+
+    async def proved(self) -> Any:
+        """What no code that proves and unpacks can do without, and nothing else."""
+        data = await self.wire.send("GET", ENTRY)
+        mac, body = KEYED.copy(), data[BODY_AT:]
+        mac.update(body)
+        hmac.compare_digest(data[BODY_AT - MAC_BYTES : BODY_AT], mac.digest())
+        return marshal.loads(body)[0].copy()
 
 
 async def load(n: int) -> dict[str, Any]:
@@ -102,6 +127,7 @@ async def costs(sides: Sides, rounds: int, operations: int) -> None:
         return run
 
     many = [Side(name, together(operation)) for name, operation in sides.all().items()]
+    await sides.ours(7)  # who asks for the bare entry finds one
     await measure(alone, rounds=rounds, operations=operations)
     await measure(many, rounds=rounds, operations=max(1, operations // TOGETHER))
     for side in many:

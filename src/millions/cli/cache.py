@@ -29,7 +29,8 @@ def command(ctx: click.Context, *, what: str, as_json: bool) -> None:  # noqa: A
 
     Of each web process, as it told within the last minute, and of each cache server. What more
     memory would bring is an estimate from a sample of the keys that servers were asked for within
-    the last hour; what expires or is invalidated comes off it.
+    the last hour; what expires or is invalidated comes off it. More memory for a server that was
+    never full brings nothing.
     """
     desired = required(running_state(ctx))
     if desired.directory is None:
@@ -70,6 +71,8 @@ def _servers(report: Report) -> None:
         if each.estimates:
             said = ", ".join(f"{_percent(e.share)} with {e.memory:g}" for e in each.estimates)
             click.echo(f"{'':<21} could answer {said} times the memory, at most")
+            if not each.evictions:
+                click.echo(f"{'':<21} it was never full: more memory would bring nothing")
 
 
 def _hottest(report: Report) -> None:

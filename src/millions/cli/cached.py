@@ -20,6 +20,9 @@ ANSWER_WITHIN_S = 5.0
 MEMORIES = (0.5, 1.0, 2.0, 4.0)
 """How many times the memory is estimated."""
 
+LOOKED_AT = 1000
+"""Keys of a server, in the order of their hashes, that tell how many of all are values."""
+
 HOTTEST = 20
 
 TOLD = """
@@ -42,7 +45,10 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What share of a server's lookups so many times its memory would answer, at most."""
+    """What share of a server's lookups so many times its memory would answer, at most.
+
+    More memory than one that was never full has brings nothing.
+    """
 
     memory: float
     share: float
@@ -177,12 +183,20 @@ async def _server(place: Endpoint, password_file: str) -> CacheServer:
 async def _asked(address: str, wire: Wire) -> CacheServer:
     from millions.sdk.cache import reuse  # noqa: PLC0415  # an extra package
 
-    info_bytes, keys, distances = await asyncio.gather(
-        wire.send("INFO"), wire.send("DBSIZE"), wire.send("HGETALL", reuse.DISTANCES)
+    info_bytes, keys, distances, (_, some) = await asyncio.gather(
+        wire.send("INFO"),
+        wire.send("DBSIZE"),
+        wire.send("HGETALL", reuse.DISTANCES),
+        wire.send("SCAN", 0, "COUNT", LOOKED_AT),
     )
     info = _lines(info_bytes)
     counted = {step.decode(): int(count) for step, count in distances.items()}
-    estimates = [(each, reuse.share(counted, keys * each)) for each in MEMORIES]
+    entries = reuse.room(keys, some, info)
+    never_full = info["evicted_keys"] == "0"
+    estimates = [
+        (each, reuse.share(counted, entries * (min(each, 1.0) if never_full else each)))
+        for each in MEMORIES
+    ]
     return CacheServer(
         address=address,
         used_bytes=int(info["used_memory"]),

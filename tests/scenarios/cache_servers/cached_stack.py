@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
+from millions.runtime.ports import free_port
 from millions.testing import command_line, eventually
 from millions.testing.load import Connection
-from millions.testing.postgres import free_port
 
 if TYPE_CHECKING:
     import signal

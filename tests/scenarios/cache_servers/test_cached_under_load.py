@@ -6,12 +6,15 @@ import json
 import signal
 import socket
 import stat
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cached_stack import NAMES, Clients
+from cached_stack import HOST, NAMES, Clients, ask
 
+from millions.sdk.cache import reuse
 from millions.testing import eventually
+from millions.testing.load import Connection
 
 if TYPE_CHECKING:
     from cached_stack import CachedStack
@@ -63,6 +66,7 @@ async def test_servers_join_and_leave_without_a_failed_request_or_another_web_pr
 
 async def test_its_figures_can_be_asked_for(stack: CachedStack) -> None:
     await stack.all_used(2)
+    await ask_again_and_again(stack)
     async with Clients(stack) as clients:
         await clients.more(300)
 
@@ -78,11 +82,28 @@ async def test_its_figures_can_be_asked_for(stack: CachedStack) -> None:
     ]
     assert all(each["capacity_bytes"] < 32 << 20 for each in said["servers"])
     assert sum(each["keys"] for each in said["servers"]) >= NAMES
+    estimates = [each["estimates"] for each in said["servers"] if each["estimates"]]
+    assert estimates
+    for each in estimates:
+        assert [one["memory"] for one in each] == [0.5, 1, 2, 4]
+        assert 0 < each[1]["share"] == each[2]["share"] == each[3]["share"]
+    assert all(each["evictions"] == 0 for each in said["servers"])
+    assert "it was never full" in stack.millions("cache", "stats")
     stack.send("cache.2", signal.SIGSTOP)
     try:
         assert "away" in stack.millions("cache", "stats")
     finally:
         stack.send("cache.2", signal.SIGCONT)
+
+
+async def ask_again_and_again(stack: CachedStack) -> None:
+    """Have servers asked for names that they look at: a write makes a process ask anew."""
+    names = (n for n in map("sampled{}".format, count()) if reuse.is_sampled(f"number:{n}"))
+    connection = Connection(HOST, stack.port)
+    for name in list(islice(names, 4)) * 3:
+        await ask(connection, "POST", f"/numbers/{name}")
+        await ask(connection, "GET", f"/numbers/{name}")
+    await connection.close()
 
 
 def test_a_server_asks_for_a_password_that_stands_in_no_argument(stack: CachedStack) -> None:

@@ -15,6 +15,8 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+CHANNEL = "millions_cache"
+
 PAYLOAD_BYTES_MAX = 7900
 """PostgreSQL takes notifications of less than 8000 bytes."""
 

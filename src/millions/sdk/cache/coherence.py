@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
 from millions.sdk.cache import announcing, ledger
+from millions.sdk.cache.announcing import CHANNEL
 from millions.sdk.cache.keys import check_name
-from millions.sdk.cache.listening import CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,7 +44,7 @@ class Coherence:
 
     def may_store(self, names: Collection[str]) -> bool:
         """Whether an answer that is read from now on may be kept under these names."""
-        return self.hearing and not any(name in self.pending for name in names)
+        return self.hearing and (not self.pending or self.pending.keys().isdisjoint(names))
 
     def forget(self, names: Collection[str]) -> None:
         """Drop what is known under `names`, and let go of what is being loaded."""
@@ -72,11 +72,11 @@ class Coherence:
     def committed(self, names: frozenset[str]) -> None:
         """Forget what was read before this commit, or while it was under way."""
         invalidation = self._end(names)
-        self.forget(names)
         self.done(names, invalidation)
 
     def done(self, names: Collection[str], invalidation: UUID | None) -> None:
-        """Have the servers forget `names`: this commit of ours happened, or may have (None)."""
+        """Forget `names`, on the servers too: this commit of ours happened, or may have (None)."""
+        self.forget(names)
         if self.servers is not None:
             self.servers.forget(names, invalidation, settle=True)
 
@@ -86,7 +86,6 @@ class Coherence:
         if not unknown:
             self._memory.put_back(names, self.pending)
             return
-        self.forget(names)
         self.done(names, None)
         self._unknown |= names
         if len(self._unknown) > UNKNOWN_MAX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from millions.sdk.cache.listening import ListenSource
+from millions.sdk.listening import ListenSource
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

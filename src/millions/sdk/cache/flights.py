@@ -8,8 +8,10 @@ those who wait get its answer, nobody joins it and nothing is stored. It never s
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Self
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from millions.errors import SdkError, UnavailableError
 from millions.sdk import position
@@ -22,8 +24,15 @@ if TYPE_CHECKING:
 
     Loader = Callable[[], Awaitable[Any]]
 
+CANCEL_LIMIT_S = 5.0
+"""A loader that swallows its cancellation keeps nobody who shuts down longer than this."""
+
 LOAD_LIMIT_S = 30.0
 """A loader that takes longer is cancelled: it would hold everyone who asks for its key."""
+
+FORGOTTEN_MAX = 64
+"""This many of the latest invalidations are remembered for those who ask a server meanwhile: most
+see none. Who waited for longer than that takes what they got for forgotten."""
 
 
 class Flight:
@@ -73,27 +82,6 @@ class Flight:
             lease.give_back()
 
 
-class Look:
-    """One look at a server; `storable` until what it may find was forgotten meanwhile.
-
-    `names` is None where they are not all known before.
-    """
-
-    __slots__ = ("_looks", "names", "storable")
-
-    def __init__(self, names: tuple[str, ...] | None, looks: set[Look]) -> None:
-        self.names = names
-        self.storable = True
-        self._looks = looks
-
-    def __enter__(self) -> Self:
-        self._looks.add(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._looks.discard(self)
-
-
 _ABOVE: ContextVar[tuple[Flight, ...]] = ContextVar("millions_cache_flights", default=())
 """The flights whose loaders led to the code that runs now."""
 
@@ -104,8 +92,11 @@ class Flights:
     def __init__(self, limit_s: float = LOAD_LIMIT_S) -> None:
         self.limit_s = limit_s
         self.started = 0
+        self.forgotten = 0
+        """How often something was let go of."""
+
         self._by_key: dict[str, Flight] = {}
-        self._looks: set[Look] = set()
+        self._forgotten: deque[Collection[str] | None] = deque(maxlen=FORGOTTEN_MAX)
         self._running: set[asyncio.Task[Frozen]] = set()
 
     def of(self, key: str) -> Flight | None:
@@ -134,33 +125,45 @@ class Flights:
         flight.task.add_done_callback(flight.ended)
         return flight
 
-    def look(self, names: tuple[str, ...] | None) -> Look:
-        """Watch what is forgotten while a server is asked: `with flights.look(names) as look`."""
-        return Look(names, self._looks)
+    def overtook(self, names: Collection[str], since: int) -> bool:
+        """Whether one of `names` may have been let go of since `forgotten` was `since`."""
+        times = self.forgotten - since
+        if not times:
+            return False
+        if times > len(self._forgotten):
+            return True
+        latest = islice(reversed(self._forgotten), times)
+        return any(each is None or any(name in each for name in names) for each in latest)
 
     def let_go(self, names: Collection[str]) -> None:
         """Have nobody join, and nothing store, what answers to one of `names`."""
-        for look in self._looks:
-            if look.names is None or any(name in names for name in look.names):
-                look.storable = False
+        self._forget(names)
         for flight in list(self._by_key.values()):
             if any(name in names for name in flight.names):
                 self._let_go(flight)
 
     def let_all_go(self) -> None:
         """Have nobody join, and nothing store, anything."""
-        for look in self._looks:
-            look.storable = False
+        self._forget(None)
         for flight in list(self._by_key.values()):
             self._let_go(flight)
 
     async def cancel_all(self) -> None:
-        """Stop every loader, and wait until they are gone."""
+        """Stop every loader, and wait until they are gone, for a bounded time."""
         self.let_all_go()
         running = list(self._running)
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if not running:
+            return
+        done, _ = await asyncio.wait(running, timeout=CANCEL_LIMIT_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # whoever waited for it has got it
+
+    def _forget(self, names: Collection[str] | None) -> None:
+        self.forgotten += 1
+        self._forgotten.append(names)
 
     def _let_go(self, flight: Flight) -> None:
         flight.storable = False

@@ -81,11 +81,11 @@ class Loading:
 
         Tags that are not known (None) cost a second look.
         """
-        remote = self.remote
+        remote, flights = self.remote, self._flights
         if remote is None or not self._coherence.may_store((key, *(tags or ()))):
             return None
-        with self._flights.look(None if tags is None else (key, *tags)) as look:
-            content = await remote.find(key, tags)
+        before = flights.forgotten
+        content = await remote.find(key, tags)
         if content is None:
             return None
         life_s = content.fresh_until_s - time.time()
@@ -97,7 +97,7 @@ class Loading:
             position.saw(seen)
         frozen, names = content.frozen, (key, *content.tags)
         entry = self._entry(names, frozen, rules, life_s=life_s, seen=seen)
-        if look.storable:
+        if not flights.overtook(names, before):
             self._memory.store(entry, frozen.size_bytes)
         return entry
 

@@ -25,6 +25,9 @@ TAG_OVERHEAD_BYTES = 120
 LARGEST_SHARE = 8
 """One value may take up to 1/8 of the room: a single one must not empty the cache."""
 
+HOT_SHARE = 4
+"""Hot entries stay while they take up to 1/4 of the room: the rest is for what comes."""
+
 HELD_MAX = 1024
 """Entries held aside for a rollback; further ones are dropped, which is safe, only slower."""
 
@@ -55,12 +58,17 @@ class Entry:
 
 
 class Memory:
-    """Entries by key. `entries` is one object for ever: readers keep a reference to it."""
+    """Entries by key. `entries` is one object for ever: readers keep a reference to it.
+
+    `hot` names keys that make room last: many asked for them, so that one scan over everything
+    must not put them out. They are looked at only while room is made; a hit knows nothing of it.
+    """
 
     def __init__(self, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.entries: OrderedDict[str, Entry] = OrderedDict()
         self.used_bytes = 0
+        self.hot: frozenset[str] = frozenset()
         self.evictions = 0
         self.too_large = 0
         self._keys_by_tag: dict[str, set[str]] = {}
@@ -158,8 +166,18 @@ class Memory:
 
     def _make_room(self) -> None:
         while self.used_bytes > self.capacity_bytes:
-            self._drop_key(next(iter(self.entries)))
+            oldest = next(iter(self.entries))
+            if oldest in self.hot and self._hot_bytes() * HOT_SHARE <= self.capacity_bytes:
+                newest = next(reversed(self.entries))
+                self.entries.move_to_end(oldest)
+                self.entries.move_to_end(newest)  # still what was used last
+                continue
+            self._drop_key(oldest)
             self.evictions += 1
+
+    def _hot_bytes(self) -> int:
+        entries = self.entries
+        return sum(entries[key].size_bytes for key in self.hot if key in entries)
 
 
 def _answers(entry: Entry, names: Collection[str]) -> bool:

@@ -18,17 +18,18 @@ from uuid import uuid4
 
 from millions.errors import SdkError, UnavailableError
 from millions.sdk.cache import announcing, ledger
+from millions.sdk.cache.announcing import CHANNEL
 from millions.sdk.cache.coherence import Coherence
 from millions.sdk.cache.counting import Counts, statistics
 from millions.sdk.cache.distributing import Distributing
 from millions.sdk.cache.flights import Flights
 from millions.sdk.cache.keys import check_name
-from millions.sdk.cache.listening import CHANNEL, Listening
 from millions.sdk.cache.loading import Loading
 from millions.sdk.cache.memory import Memory
 from millions.sdk.cache.naming import Naming
 from millions.sdk.cache.observing import Observing
 from millions.sdk.cache.policy import TTL_S, Policy, policy
+from millions.sdk.listening import Listening
 from millions.sdk.position import saw
 from millions.sdk.retry import DRIVER_ERRORS
 
@@ -83,7 +84,7 @@ class Cache:
         self._observing: Observing | None = None
         if database is not None:
             database.watch_commits(self._coherence)
-            self._listening = Listening(database, self._coherence)
+            self._listening = Listening(database, self._coherence, CHANNEL)
             self._distributing = Distributing(
                 database.pool, self._coherence, self._loading, name=self._sender
             )
@@ -270,11 +271,11 @@ class Cache:
                 try_="another word at the start of the key",
             )
 
-    async def _miss(
+    def _miss(
         self, names: tuple[str, ...], loader: Callable[[], Awaitable[Any]], rules: Policy
-    ) -> Any:
+    ) -> Awaitable[Any]:
         self._check_open()
-        return await self._loading.miss(names, loader, rules)
+        return self._loading.miss(names, loader, rules)
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -2,7 +2,7 @@
 
 A hit notes nothing: the name that was used last is looked at now and then, so that names are seen
 as often as they are asked for. Each process keeps one row of a table that is not logged. It changes
-nothing of the cache.
+no value; the memory learns from it which names are hot, and lets go of those last.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ FORGOTTEN_S = 60.0
 """The row of a process that told nothing for this long is deleted by the others."""
 
 HOTTEST = 20
+HOT_SHARE = 0.02
+"""A name is hot when more than this share of lookups is for it: five times what a sketch may be
+wrong by, and more than a name has that was seen once among the looks that count."""
+
 LIMIT_S = 2.0
 
 SCHEMA: tuple[str, ...] = (
@@ -86,6 +90,7 @@ class Observing:
         last = next(reversed(self._memory.entries), None)
         if last is not None and asked > self._asked:
             self.hottest.add(last, asked - self._asked)
+            self._memory.hot = self.hottest.above(HOT_SHARE)
         self._asked = asked
 
     async def _run(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from millions.sdk import position
@@ -17,7 +18,7 @@ from millions.sdk.cache.sealed import Content, Seal
 from millions.sdk.valkey import AwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from millions.sdk.cache.flights import Flight
     from millions.sdk.cache.servers import Servers
@@ -68,7 +69,14 @@ class Remote:
         try:
             if reuse.is_sampled(key):
                 wire.run(reuse.REUSE, [reuse.LAST, reuse.DISTANCES], key.encode())
-            content = await self._found(wire, key, tags)
+            entry = scripts.entry(key)
+            if tags is None:
+                content = await self._with_its_tags(wire, entry)
+            elif tags:
+                data, *stamps = await wire.send("MGET", entry, *map(scripts.stamp, tags))
+                content = self._opened(entry, data, tags, stamps)
+            else:
+                content = self._opened(entry, await wire.send("GET", entry), (), [])
         except AwayError:
             self.counts.away += 1
             return None
@@ -97,7 +105,9 @@ class Remote:
         if lease is None:
             return
         if flight.storable and life_s > 0:
-            data = self._sealed(flight.names, frozen, lease.stamps, (life_s, flight.seen.text()))
+            about = (life_s, flight.seen.text())
+            with _given_back(lease):
+                data = self._sealed(flight.names, frozen, lease.stamps, about)
             if len(data) <= VALUE_BYTES_MAX:
                 lease.fill(data, life_s + stale_s)
                 self.counts.fills += 1
@@ -116,7 +126,8 @@ class Remote:
             answer = await self._lease(wire, names, scripts.MINE)
             lease = answer[1]
             assert isinstance(lease, Lease)  # noqa: S101  # nobody's lease stands in the way
-            data = self._sealed(names, frozen, lease.stamps, (life_s, seen))
+            with _given_back(lease):
+                data = self._sealed(names, frozen, lease.stamps, (life_s, seen))
             if len(data) > VALUE_BYTES_MAX:
                 self.counts.too_large += 1
                 lease.give_back()
@@ -126,15 +137,10 @@ class Remote:
         except AwayError:
             return False
 
-    async def _found(self, wire: Wire, key: str, tags: tuple[str, ...] | None) -> Content | None:
-        entry = scripts.entry(key)
-        if tags:
-            data, *stamps = await wire.send("MGET", entry, *map(scripts.stamp, tags))
-            return self._opened(entry, data, tags, stamps)
+    async def _with_its_tags(self, wire: Wire, entry: bytes) -> Content | None:
+        """The entry, unless one of the tags that it names was invalidated."""
         data = await wire.send("GET", entry)
-        if tags is not None or data is None:
-            return self._opened(entry, data, (), [])
-        content = self._seal.opened(entry, data)
+        content = None if data is None else self._seal.opened(entry, data)
         if content is None or not content.tags:
             return content
         stamps = await wire.send("MGET", *map(scripts.stamp, content.tags))
@@ -203,3 +209,13 @@ class Remote:
             seen=seen,
         )
         return self._seal.sealed(scripts.entry(names[0]), content)
+
+
+@contextmanager
+def _given_back(lease: Lease) -> Generator[None]:
+    """Let another one load when the block raises: a lease that nobody ends is renewed for ever."""
+    try:
+        yield
+    except BaseException:
+        lease.give_back()
+        raise

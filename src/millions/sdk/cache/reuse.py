@@ -11,10 +11,11 @@ import math
 import zlib
 from typing import TYPE_CHECKING
 
+from millions.sdk.cache import scripts
 from millions.sdk.valkey import Script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 SAMPLED = 64
 """One key in this many is looked at."""
@@ -65,3 +66,17 @@ def share(distances: Mapping[str, int], keys: float) -> float | None:
         if step != NEW:
             found += count * min(1.0, max(0.0, reach - int(step)))
     return found / total
+
+
+def room(keys: int, some: Collection[bytes], info: Mapping[str, str]) -> float:
+    """How many values a server has room for, as large as those that it holds.
+
+    `keys` counts stamps and leases too; `some` of the keys, taken by chance, tell how many are not
+    values. `info` is what INFO says of its memory; what it took when it was empty holds no value.
+    """
+    if not some:
+        return 0.0
+    values = sum(key.startswith(scripts.entry("")) for key in some) / len(some) * keys
+    empty = int(info["used_memory_startup"])
+    used, capacity = (int(info[each]) - empty for each in ("used_memory", "maxmemory"))
+    return values * max(1.0, capacity / max(used, 1))

@@ -37,9 +37,8 @@ class Ring:
         return self._orders[bisect(self._points, _place(key)) % len(self._points)]
 
 
-def _place(text: str) -> int:
-    digest = hashlib.blake2b(text.encode(), digest_size=_BYTES).digest()
-    return int.from_bytes(digest, "big")
+def _place(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=_BYTES).digest()
 
 
 def _orders(owners: list[str]) -> list[tuple[str, ...]]:

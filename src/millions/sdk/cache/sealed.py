@@ -16,7 +16,7 @@ import marshal
 import pickle
 import sys
 from enum import Enum
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from millions.sdk.cache.values import THAWS, Frozen, is_built_in, parts_of
 
@@ -24,6 +24,7 @@ FORMAT = bytes((1, *sys.version_info[:2]))
 """What `marshal` and `pickle` write belongs to a version of Python."""
 
 MAC_BYTES = 16
+BODY_AT = len(FORMAT) + MAC_BYTES
 PURPOSE = b"millions cache"
 CLASSES_MAX = 1000
 """Texts about classes that are remembered as known or not."""
@@ -31,8 +32,7 @@ CLASSES_MAX = 1000
 PROTOCOL = 5
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class Content(NamedTuple):
     """What is sealed: a value, until when it is fresh (unix seconds), and what it depends on.
 
     `stamps` are those of its `tags` when its loading began: a tag whose stamp is another one was
@@ -49,10 +49,11 @@ class Content:
 class Seal:
     """Seals and opens with one secret."""
 
-    __slots__ = ("_key", "_known")
+    __slots__ = ("_keyed", "_known")
 
     def __init__(self, secret: bytes) -> None:
-        self._key = hashlib.blake2b(secret, person=PURPOSE, digest_size=32).digest()
+        key = hashlib.blake2b(secret, person=PURPOSE, digest_size=32).digest()
+        self._keyed = hashlib.blake2b(key=key, digest_size=MAC_BYTES)
         self._known: dict[str, bool] = {}
 
     def sealed(self, key: bytes, content: Content) -> bytes:
@@ -71,11 +72,8 @@ class Seal:
 
     def opened(self, key: bytes, data: bytes) -> Content | None:
         """What was sealed under `key`; None when it is foreign, altered, or of other classes."""
-        start = len(FORMAT) + MAC_BYTES
-        body = data[start:]
-        if data[: len(FORMAT)] != FORMAT:
-            return None
-        if not hmac.compare_digest(data[len(FORMAT) : start], self._mac(key, body)):
+        body = data[BODY_AT:]
+        if not hmac.compare_digest(data[:BODY_AT], FORMAT + self._mac(key, body)):
             return None
         parts: tuple[Any, ...] = marshal.loads(body)  # noqa: S302  # sealed with our secret
         kept, way, size_bytes, pickled, classes, *about = parts
@@ -89,18 +87,11 @@ class Seal:
                 pickle.loads(kept)  # noqa: S301  # who thaws it later must not be the one to learn
         except Exception:  # noqa: BLE001  # whatever a class of another release says
             return None
-        fresh_until_s, tags, stamps, seen = about
-        return Content(
-            frozen=Frozen(kept=kept, thaw=thaw, size_bytes=size_bytes),
-            fresh_until_s=fresh_until_s,
-            tags=tags,
-            stamps=stamps,
-            seen=seen,
-        )
+        return Content(Frozen(kept, thaw, size_bytes), *about)
 
     def _mac(self, key: bytes, body: bytes) -> bytes:
-        mac = hashlib.blake2b(len(key).to_bytes(4, "big"), key=self._key, digest_size=MAC_BYTES)
-        mac.update(key)
+        mac = self._keyed.copy()
+        mac.update(len(key).to_bytes(4, "big") + key)
         mac.update(body)
         return mac.digest()
 

@@ -34,6 +34,11 @@ class Sketch:
         self.total //= 2
         self._counts = {name: count // 2 for name, count in self._counts.items() if count > 1}
 
+    def above(self, share: float) -> frozenset[str]:
+        """The names that make up more than that share of all, in no order."""
+        least = self.total * share
+        return frozenset(name for name, count in self._counts.items() if count > least)
+
     def top(self, number: int) -> list[tuple[str, float]]:
         """The most frequent names, each with its share of all."""
         ranked = sorted(self._counts.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -6,7 +6,7 @@ import uuid
 import asyncpg
 import pytest
 
-from millions.sdk.cache import listening
+from millions.sdk import listening
 from millions.testing import eventually
 
 KEY = uuid.uuid4()
@@ -88,6 +88,21 @@ async def test_ones_own_notifications_do_not_empty_what_was_filled_since(process
     await heard_all(here, await process())
     assert await here.thing("c") == 1
     assert here.loads == 1
+
+
+async def test_what_many_ask_for_stays_near_while_everything_else_is_read_once(process):
+    here = await process()
+    here.cache._memory.resize(1 << 20)
+    await here.cache.put("hot", 1)
+
+    async def is_hot():
+        return await here.cache.get("hot") == 1 and "hot" in here.cache._memory.hot
+
+    await eventually(is_hot, within_s=10)
+    for n in range(300):
+        await here.cache.put(f"cold {n}", b"x" * 10_000)
+    assert here.cache.statistics().evictions > 150
+    assert "hot" in here.cache._memory.entries
 
 
 async def terminate_listener(made):

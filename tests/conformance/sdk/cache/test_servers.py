@@ -11,7 +11,7 @@ import pytest
 from cache_places import epochs, place_of
 
 from millions.errors import SdkError
-from millions.sdk.cache import Cache, ledger, remote
+from millions.sdk.cache import Cache, announcing, ledger, remote
 from millions.testing import eventually
 from millions.testing.valkey import EmbeddedValkey
 
@@ -75,6 +75,40 @@ async def test_a_herd_in_several_processes_makes_one_call(process):
     asked = [each.cache.load("herd", slow) for each in made for _ in range(50)]
     assert set(await asyncio.gather(*asked)) == {"loaded"}
     assert len(calls) == 1
+
+
+async def test_what_is_invalidated_outside_a_transaction_is_not_kept_near_by_who_asks_meanwhile(
+    process, monkeypatch
+):
+    here = await process()
+    await here.cache.put("k", "old")
+    pool, asked = here.database.pool(), []
+
+    class Late:
+        async def execute(self, *arguments, **options):
+            forget_near(here)
+            asked.append(await here.cache.get("k"))  # the server has it until all were told
+            return await pool.execute(*arguments, **options)
+
+    monkeypatch.setattr(here.database, "pool", Late)
+    await here.cache.invalidate("k")
+    assert asked == ["old"]
+    assert await here.cache.get("k") is None
+
+
+async def test_a_value_that_cannot_be_sent_keeps_nobody_waiting(process, monkeypatch):
+    here, there = await process(), await process()
+
+    async def loads():
+        return "loaded"
+
+    def broken(*_arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(here.cache._loading.remote, "_sealed", broken)
+    with pytest.raises(ZeroDivisionError):
+        await here.cache.load("k", loads)
+    assert await asyncio.wait_for(there.cache.load("k", loads), remote.WAIT_LIMIT_S / 2) == "loaded"
 
 
 async def test_a_loader_that_fails_lets_the_next_one_try(process):
@@ -163,6 +197,26 @@ async def test_a_server_refuses_what_was_read_before_a_commit_that_the_reader_ha
     assert await there.thing("a") == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("thing:a", False), ("things", False), ("thing:b", True)],
+    ids=["its key", "its tag", "another"],
+)
+async def test_what_a_server_answers_after_it_was_forgotten_here_is_not_kept(
+    process, put, name, kept
+):
+    here = await process()
+    await set_to(here, put, "a", 1)
+    assert await here.thing("a") == 1
+    forget_near(here)
+    asking = asyncio.create_task(here.thing("a"))
+    await asyncio.sleep(0)  # it has asked the server, which has not answered
+    (heard,) = announcing.payloads("another process", [name], uuid.uuid4())
+    here.cache._coherence.hear(heard)
+    assert await asking == 1
+    assert ("thing:a" in here.cache._memory.entries) is kept
+
+
 async def test_a_tag_is_forgotten_on_every_server(process, put):
     here, there = await process(), await process()
     for n in range(10):
@@ -227,6 +281,7 @@ async def test_a_server_that_was_frozen_serves_nothing_that_was_invalidated_mean
     for name in ("a", "b"):
         await set_to(here, put, name, 1)
         await here.thing(name)
+    await settled(here)
     server, _ = owner(here, servers, "thing:a")
     server.send(signal.SIGSTOP)
     try:

@@ -1,12 +1,13 @@
 """The cache of one process alone, with a clock that the test moves."""
 
 import asyncio
+import contextlib
 import gc
 
 import pytest
 
 from millions.errors import SdkError, UnavailableError
-from millions.sdk.cache import Cache
+from millions.sdk.cache import Cache, flights
 
 
 class Clock:
@@ -335,3 +336,24 @@ async def test_close_stops_every_loader(cache):
     await cache.close()
     with pytest.raises(UnavailableError, match="cancelled"):
         await asking
+
+
+async def test_close_waits_a_bounded_time_for_a_loader_that_swallows_its_cancellation(
+    cache, monkeypatch
+):
+    monkeypatch.setattr(flights, "CANCEL_LIMIT_S", 0.1)
+    go_on = asyncio.Event()
+
+    async def stubborn():
+        while not go_on.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await go_on.wait()
+        return 1
+
+    asking = asyncio.create_task(cache.load("k", stubborn))
+    await turns()
+    closing = asyncio.create_task(cache.close())
+    done, _ = await asyncio.wait([closing], timeout=10)
+    go_on.set()
+    assert done
+    assert await asking == 1

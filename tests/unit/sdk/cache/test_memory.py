@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millions.sdk.cache.memory import ENTRY_OVERHEAD_BYTES, Entry, Memory
+from millions.sdk.cache.observing import Observing
 
 
 def entry(key, *tags):
@@ -16,6 +17,58 @@ def test_the_least_recently_used_goes_first():
     memory.store(entry("x"), 100)
     assert list(memory.entries) == ["2", "3", "4", "5", "6", "7", "8", "9", "0", "x"]
     assert memory.evictions == 1
+
+
+SIZE = ENTRY_OVERHEAD_BYTES + 105
+
+
+def asked(memory, observing, *keys):
+    """Have each of these looked at, as the last one of ten that were asked for."""
+    for key in keys:
+        if key not in memory.entries:
+            memory.store(entry(key), SIZE - ENTRY_OVERHEAD_BYTES - len(key))
+        memory.entries.move_to_end(key)
+        observing.look(observing._asked + 10)
+
+
+def observed(entries):
+    memory = Memory(entries * SIZE)
+    return memory, Observing(None, memory, None, name="here")
+
+
+def scan(memory, entries):
+    for n in range(entries):
+        memory.store(entry(f"cold {n}"), SIZE - ENTRY_OVERHEAD_BYTES - len(f"cold {n}"))
+
+
+def test_a_hot_key_survives_a_scan_of_cold_ones_and_a_cold_one_does_not():
+    memory, observing = observed(100)
+    asked(memory, observing, *["hot"] * 8, *(f"seldom {n}" for n in range(60)))
+    scan(memory, 1000)
+    assert "hot" in memory.entries
+    assert not [key for key in memory.entries if key.startswith("seldom")]
+    assert next(reversed(memory.entries)) == "cold 999"
+    assert (len(memory.entries), memory.evictions) == (100, 1061 - 100)
+
+
+def test_what_was_hot_long_ago_goes():
+    memory, observing = observed(100)
+    asked(memory, observing, *["hot"] * 8)
+    for _ in range(8):
+        observing.hottest.fade()
+        asked(memory, observing, *(f"now {n}" for n in range(30)))
+    scan(memory, 1000)
+    assert "hot" not in memory.entries
+
+
+def test_hot_keys_take_a_quarter_of_the_room_at_most():
+    memory, observing = observed(80)
+    asked(memory, observing, *(f"hot {n}" for n in range(40)))
+    assert len(memory.hot) == 40
+    scan(memory, 1000)
+    assert len([key for key in memory.entries if key in memory.hot]) == 20
+    memory.resize(0)
+    assert not memory.entries
 
 
 def test_a_value_larger_than_an_eighth_is_not_kept_and_drops_what_it_replaces():
@@ -65,6 +118,7 @@ STEPS = st.one_of(
     st.tuples(st.just("drop"), KEYS | st.sampled_from(["s", "t"])),
     st.tuples(st.just("hold"), KEYS | st.sampled_from(["s", "t"])),
     st.tuples(st.just("back"), KEYS | st.sampled_from(["s", "t"])),
+    st.tuples(st.just("hot"), st.frozensets(KEYS)),
     st.tuples(st.just("clear")),
 )
 
@@ -84,6 +138,8 @@ def test_the_books_balance_and_the_bound_holds_whatever_happens(steps):
                 assert all(name not in each.names for each in memory.entries.values())
             case ("back", name):
                 memory.put_back([name], ())
+            case ("hot", names):
+                memory.hot = names
             case _:
                 memory.clear()
         assert memory.used_bytes == sum(each.size_bytes for each in memory.entries.values())

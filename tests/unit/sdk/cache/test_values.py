@@ -160,3 +160,12 @@ def test_every_plain_value_comes_back_equal(value):
     frozen = freeze(value)
     assert frozen.value() == value
     assert frozen.size_bytes > 0
+
+
+def test_a_value_whose_class_no_other_process_finds_is_refused_before_there_are_servers() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Local:
+        number: int
+
+    with pytest.raises(SdkError, match="its class stands in a function"):
+        freeze(Local(1))

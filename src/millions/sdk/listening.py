@@ -1,7 +1,7 @@
 """Listening: hears what other processes of the stack have committed, and knows when it is deaf.
 
-While it is deaf (not yet connected, or the connection is lost or silent) the cache holds nothing:
-what it cannot be told to forget it must not keep. It never decides what to forget.
+The cache and events hear by it. While it is deaf (not yet connected, or the connection is lost or
+silent) it says so; what follows from that is for those who hear to decide.
 Source: PostgreSQL LISTEN/NOTIFY; a notification is delivered only when its transaction commits.
 """
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import asyncpg
 
     Connection = asyncpg.Connection[Any]
-
-CHANNEL = "millions_cache"
 
 HEARTBEAT_S = 1.0
 """A connection that died without a word is noticed within this and the next bound."""
@@ -61,7 +59,7 @@ class Ears(Protocol):
 class Listening:
     """Keeps one connection listening on `channel`, for as long as it is open."""
 
-    def __init__(self, source: ListenSource, ears: Ears, channel: str = CHANNEL) -> None:
+    def __init__(self, source: ListenSource, ears: Ears, channel: str) -> None:
         self._source = source
         self._channel = channel
         self._ears = ears
@@ -72,7 +70,7 @@ class Listening:
     async def open(self) -> None:
         """Begin; return once connected, or after `CONNECT_LIMIT_S`, deaf and still trying."""
         self._connected = asyncio.Event()  # of this event loop, which may be another one
-        self._task = asyncio.create_task(self._run(), name="cache listening")
+        self._task = asyncio.create_task(self._run(), name=f"listening {self._channel}")
         try:
             await asyncio.wait_for(self._connected.wait(), CONNECT_LIMIT_S)
         except TimeoutError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from millions.runtime import placeholders, processes
+from millions.runtime import collect, placeholders, processes
 
 if TYPE_CHECKING:
     from millions.model import Unit
@@ -50,3 +50,14 @@ def living(state: StateFolder, spec: Unit) -> Identity | None:
         return None
     inside = f"{state.unit(spec.name)}/"
     return identity if processes.working_folder(identity.pid).startswith(inside) else None
+
+
+def forks(state: StateFolder, spec: Unit, identity: Identity) -> bool:
+    """Whether a unit's own process is one that will end, while its daemon lives already."""
+    return spec.forking and living(state, spec) not in (None, identity)
+
+
+def output(state: StateFolder, spec: Unit) -> int:
+    """The number of the start into whose log the daemon writes; 0 when none does."""
+    daemon = living(state, spec)
+    return collect.number_of(processes.output(daemon.pid)) if daemon is not None else 0

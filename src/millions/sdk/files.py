@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     Find = Callable[[str], Awaitable[Held | None]]
 
 NAME_BYTES_MAX = 512
+PART_BYTES_MAX = 255
+"""Of a part between slashes: what a file's name on a disk may have."""
+
+SURROGATES = ("\ud800", "\udfff")
 BASE_URL = "/files/"
 
 
@@ -97,6 +101,7 @@ class Files:
     """The noun `files`. Made without I/O; usable between `open` and `close`."""
 
     def __init__(self, database: PoolSource | None = None) -> None:
+        self.base_url = BASE_URL
         self._database = database
         self._folder: Folder | None = None
         self._place: Place | None = None
@@ -116,12 +121,14 @@ class Files:
         secret = await asyncio.to_thread(read_secret, directory.secret_file)
         self._signer = Signer(secret, "file URL")
         self._max_mib = directory.files.max_mib
+        self.base_url = directory.edge.base_url + BASE_URL
         self._folder = Folder(directory.files.folder)
         await self._folder.open()
         await self._live(directory)
 
     async def follow(self, directory: Directory) -> None:
         """Take over where files live now. Where that is another place, the change begins."""
+        self.base_url = directory.edge.base_url + BASE_URL
         if self._folder is None or self._guard is None:
             return
         kind = _kind(directory.files)
@@ -227,15 +234,19 @@ class Files:
             await self._say_replaced(name)
         return was_there
 
-    def url(self, name: str, expires_s: int = 3600) -> str:
+    def url(self, name: str, expires_s: int = 3600, *, version: str = "") -> str:
         """Answer a URL that gives out `name` for `expires_s` to twice that, to whoever has it.
 
         It stays the same for `expires_s` seconds, so that browsers can keep what they fetched.
+        `version` is the `etag` of what is stored: with another one the URL is another, so that
+        nobody is shown what was replaced, and browsers do not ask again for what they have.
+        Where there is a delivery network it is a URL there; what is signed is the name alone.
         """
         _checked(name)
         expires = (math.floor(time.time() / expires_s) + 2) * expires_s
         key = self._signed().sign(f"{expires}:{name}".encode())
-        return f"{BASE_URL}{quote(name)}?key={key}"
+        versioned = f"&v={quote(version, safe='')}" if version else ""
+        return f"{self.base_url}{quote(name)}?key={key}{versioned}"
 
     def allowed(self, name: str, key: str) -> int:
         """Answer for how many more seconds `key` gives `name` out. Raise SignatureError."""
@@ -252,7 +263,12 @@ class Files:
     async def _found(self, name: str) -> Held:
         held = await self._find(_checked(name))
         if held is None:
-            raise RefusedError(404, cannot=f"read {name}", because="there is no such file")
+            raise RefusedError(
+                404,
+                cannot=f"read {name}",
+                because="there is no such file",
+                try_="the name that it was stored under",
+            )
         return held
 
     async def _find(self, name: str) -> Held | None:
@@ -298,8 +314,12 @@ def _checked(name: str) -> str:
     """Answer `name` when it is a relative path of plain segments. Raise RefusedError (400)."""
     segments = name.split("/")
     because = ""
-    if not name or len(name.encode()) > NAME_BYTES_MAX:
+    if any(SURROGATES[0] <= each <= SURROGATES[1] for each in name):
+        because = "it holds half of a pair (a surrogate), which is no character"
+    elif not name or len(name.encode()) > NAME_BYTES_MAX:
         because = f"names have 1 to {NAME_BYTES_MAX} bytes"
+    elif any(len(each.encode()) > PART_BYTES_MAX for each in segments):
+        because = f"each part between slashes has at most {PART_BYTES_MAX} bytes"
     elif any(each in {"", ".", ".."} or each.startswith(".") for each in segments):
         because = "each part between slashes must begin with something other than a dot"
     elif any(ord(each) < 0x20 or each in '\\\x7f#%*?"<>|^`{}[]~' for each in name):  # noqa: PLR2004  # ASCII control characters

@@ -90,7 +90,7 @@ class Bucket:
             obstore.delete(store, _key(name))
             return True
 
-        return await self.servers.tried(f"delete {name}", delete, missing=False)
+        return await self.servers.tried(f"delete {name}", delete, missing=False, writes=True)
 
     async def names(self) -> AsyncIterator[list[str]]:
         """Go through the names of all files, LISTED at once. Raise UnavailableError when it stops.
@@ -122,7 +122,9 @@ class Bucket:
             return True
 
         large = about.size > SMALL_BYTES
-        await self.servers.tried(f"store {about.name}", put, missing=False, patient=large)
+        await self.servers.tried(
+            f"store {about.name}", put, missing=False, patient=large, writes=True
+        )
         return about
 
 

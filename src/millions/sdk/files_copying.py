@@ -40,7 +40,7 @@ async def to_bucket(folder: Folder, bucket: Bucket, name: str) -> None:
         there = held is not None and held.about == former.about
         if held is None or not there or await _digest(held) != await _digest(former):
             raise _different(name)
-    await folder.delete(name)
+    await folder.let_go(name)
 
 
 async def to_folder(folder: Folder, bucket: Bucket, name: str) -> None:

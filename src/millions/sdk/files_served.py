@@ -42,22 +42,37 @@ async def serve(files: Files, scope: Any, send: Any) -> None:
     except (SignatureError, FileRefusedError, ValueError):
         await answers.text(send, 404, MISSING)
         return
-    await _give(reader, left_s, scope, send)
+    kept = _kept(reader.about, left_s, query.get("v", [""])[0])
+    await _give(reader, kept, scope, send)
 
 
-async def _give(reader: FileReader, left_s: int, scope: Any, send: Any) -> None:
+def _kept(about: StoredFile, left_s: int, version: str) -> answers.Headers:
+    """How long browsers and edges may keep it.
+
+    The version is not signed: what is asked for as another version than it is, be it because it was
+    replaced or because somebody changed the URL, is kept by nobody under that name.
+    """
+    browsers, edges = f"max-age={left_s}", f"max-age={min(left_s, AT_EDGES_S)}, must-revalidate"
+    if version == about.etag:
+        browsers += ", immutable"
+    elif version:
+        browsers, edges = "no-cache", "no-store"
+    kept = [(b"cache-control", f"private, {browsers}".encode())]
+    if nouns.edge.present:
+        kept.append((b"cdn-cache-control", edges.encode()))
+    return kept
+
+
+async def _give(reader: FileReader, kept: answers.Headers, scope: Any, send: Any) -> None:
     about = reader.about
     etag = f'"{about.etag}"'.encode()
     shared = [
         (b"etag", etag),
-        (b"cache-control", f"private, max-age={left_s}".encode()),
+        *kept,
         (b"accept-ranges", b"bytes"),
         answers.NOSNIFF,
         SANDBOX,
     ]
-    if nouns.edge.present:
-        kept = f"max-age={min(left_s, AT_EDGES_S)}, must-revalidate"
-        shared.append((b"cdn-cache-control", kept.encode()))
     if answers.matches(header(scope, b"if-none-match"), etag):
         await answers.empty(send, 304, shared)
         return

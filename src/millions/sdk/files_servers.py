@@ -13,6 +13,7 @@ import asyncio
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -25,7 +26,7 @@ from obstore.store import S3Store
 from millions.errors import MachineError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from millions.directory import FilesPlace
 
@@ -39,8 +40,10 @@ PATIENT_WITHIN_S = 20.0
 """Later attempts, and one part of a large file: the server may itself be waiting, 10 s, for one of
 the two copies that hangs, before it asks for the other."""
 
-ATTEMPTS_FOR_S = 20.0
-"""No further attempt begins after this: servers that died are back long before."""
+ATTEMPTS_FOR_S = 35.0
+"""No further attempt begins after this, once each server was asked. A master that hangs is replaced
+within 25 s, and volume servers tell the new one of themselves within 5 s. The last attempt may take
+PATIENT_WITHIN_S, which is still within what a request and the guard of a file may take."""
 
 PAUSE_S = (0.05, 1.0)
 """Between two rounds of all servers; it doubles."""
@@ -53,7 +56,7 @@ NOBODY = "data/~"
 
 QUERY = re.compile(r"\?\S*")
 THREADS = 16
-"""Requests under way in one process; others wait for their turn."""
+"""Reads under way in one process, and as many writes beside them; others wait for their turn."""
 
 
 class NoBucketError(Exception):
@@ -112,11 +115,12 @@ class Servers:
         self._attempts_for_s = attempts_for_s
         self._servers = [_server(place, secret, url) for url in _urls(place)]
         self._turn = 0
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="millions-files")
+        self._reads, self._writes = _Turns("read"), _Turns("write")
 
     def close(self) -> None:
         """Let requests under way end by themselves; none begins any more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for each in (self._reads, self._writes):
+            each.threads.shutdown(wait=False, cancel_futures=True)
 
     def follow(self, place: FilesPlace, secret: str) -> None:
         """Ask the servers that `place` names from now on."""
@@ -125,10 +129,9 @@ class Servers:
 
     async def ask(self) -> bool:
         """Ask each server once; answer whether one has answered."""
-        loop = asyncio.get_running_loop()
         for server in self._in_turn():
             try:
-                await loop.run_in_executor(self._threads, obstore.head, server.quick, NOBODY)
+                await self._reads.run(partial(obstore.head, server.quick, NOBODY))
             except FileNotFoundError:
                 self.answered = True
             except (OSError, obstore.exceptions.BaseError):
@@ -143,35 +146,41 @@ class Servers:
         *,
         missing: Answer,
         patient: bool = False,
+        writes: bool = False,
     ) -> Answer:
         """Do `deed` on one server after the other until one has answered; quickly, then `patient`.
 
-        `missing` is the answer when there is no such file. Raise UnavailableError when none has
-        answered in time, MachineError when what is asked is refused.
+        `missing` is the answer when there is no such file. What `writes` ends before whoever is
+        cancelled goes on. Raise UnavailableError when none has answered in time, MachineError when
+        what is asked is refused.
         """
+        turns = self._writes if writes else self._reads
         ends_at_s, pause_s = time.monotonic() + self._attempts_for_s, PAUSE_S[0]
-        said = ""
-        while True:
-            for server in self._in_turn():
-                store = server.patient if patient else server.quick
-                found = await self._once(what, server, partial(deed, store), missing)
-                if not isinstance(found, _Silence):
-                    return found
-                said = f"{server.url}: {found}"
-                if time.monotonic() >= ends_at_s:
-                    break
-            if time.monotonic() + pause_s >= ends_at_s:
-                raise UnavailableError(cannot=what, because=said, try_="millions status")
-            await asyncio.sleep(pause_s)
-            patient, pause_s = True, min(PAUSE_S[1], 2 * pause_s)
+        asked, said = 0, ""
+        async with turns.taken(what, self._attempts_for_s):
+            while True:
+                for server in self._in_turn():
+                    if asked >= len(self._servers) and time.monotonic() >= ends_at_s:
+                        raise UnavailableError(cannot=what, because=said, try_="millions status")
+                    store, asked = server.patient if patient else server.quick, asked + 1
+                    found = await self._once(what, server, turns, partial(deed, store), missing)
+                    if not isinstance(found, _Silence):
+                        return found
+                    said = f"{server.url}: {found}"
+                await asyncio.sleep(pause_s)
+                patient, pause_s = True, min(PAUSE_S[1], 2 * pause_s)
 
     async def _once(
-        self, what: str, server: Server, deed: Callable[[], Answer], missing: Answer
+        self,
+        what: str,
+        server: Server,
+        turns: _Turns,
+        deed: Callable[[], Answer],
+        missing: Answer,
     ) -> Answer | _Silence:
-        loop = asyncio.get_running_loop()
         server.begins(time.monotonic())
         try:
-            answer = await loop.run_in_executor(self._threads, deed)
+            answer = await turns.run(deed, waits=turns is self._writes)
         except (FileNotFoundError, obstore.exceptions.PreconditionError):
             answer = missing
         except REFUSED as error:
@@ -189,6 +198,44 @@ class Servers:
         at, now_s = self._turn % len(self._servers), time.monotonic()
         turned = self._servers[at:] + self._servers[:at]
         return sorted(turned, key=lambda each: max(0.0, each.shunned_until_s - now_s))
+
+
+class _Turns:
+    """Who may ask next: as many at once as there are threads, each waiting a bounded time."""
+
+    def __init__(self, kind: str) -> None:
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"millions-files-{kind}")
+        self._free = asyncio.Semaphore(THREADS)
+
+    @asynccontextmanager
+    async def taken(self, what: str, within_s: float) -> AsyncGenerator[None]:
+        """Have a turn for the block. Raise UnavailableError when there was none in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._free.acquire()
+        except TimeoutError:
+            raise UnavailableError(
+                cannot=what,
+                because=f"{THREADS} others have waited for the storage for {within_s:g} s",
+                try_="millions status",
+            ) from None
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    async def run(self, deed: Callable[[], Answer], *, waits: bool = False) -> Answer:
+        """Run `deed` in a thread. One that `waits` has ended before a cancellation goes on."""
+        begun = self.threads.submit(deed)
+        running = asyncio.wrap_future(begun)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            if not begun.cancel() and waits:
+                await asyncio.wait([running], timeout=PATIENT_WITHIN_S + CONNECT_WITHIN_S)
+            if running.done() and not running.cancelled():
+                running.exception()
+            raise
 
 
 class _Silence(str):

@@ -39,7 +39,7 @@ class RefusedError(FileRefusedError):
     An application that lets it pass answers with that status and the error's words.
     """
 
-    def __init__(self, status: int, *, cannot: str, because: str, try_: str = "") -> None:
+    def __init__(self, status: int, *, cannot: str, because: str, try_: str) -> None:
         super().__init__(cannot=cannot, because=because, try_=try_)
         self.status = status
         request = requests.current()

@@ -48,6 +48,10 @@ READY_WITHIN_S = 120.0
 GATEWAY_READY_WITHIN_S = 40.0
 """One that answers no more is started anew after so long; it holds nothing. It takes 3 s."""
 
+HUNG_AFTER = 6
+"""Questions, about 15 s. Health and metrics are answered without a look at a disk or at another
+server. Killed, a server loses nothing that was acknowledged; hung, it keeps uploads waiting."""
+
 STOP = (StopStep(signal="SIGTERM", wait_s=8.0), StopStep(signal="SIGKILL", wait_s=5.0))
 ASK_HEALTH = b"GET /healthz HTTP/1.1\r\nHost: millions\r\nConnection: close\r\n\r\n"
 ASK_METRICS = b"GET /metrics HTTP/1.1\r\nHost: millions\r\nConnection: close\r\n\r\n"
@@ -168,7 +172,7 @@ def master(cluster: Cluster) -> Unit:
         secret_environment=_tokens(cluster),
         files=(File(path="master.toml", content=MAINTENANCE),),
         address=Address(host=host, port=MASTER_PORT),
-        probe=_probe(host, METRICS_PORT, ASK_METRICS),
+        probe=_probe(host, METRICS_PORT, ASK_METRICS, hung_after=HUNG_AFTER),
         stop=STOP,
         holds_data=True,
         limits=Limits(log_mib=cluster.log_mib),
@@ -198,7 +202,7 @@ def volume(cluster: Cluster, number: int) -> Unit:
         environment=_environment(cluster),
         secret_environment=_tokens(cluster),
         address=Address(host=host, port=VOLUME_PORT),
-        probe=_probe(host, VOLUME_PORT, ASK_HEALTH),
+        probe=_probe(host, VOLUME_PORT, ASK_HEALTH, hung_after=HUNG_AFTER),
         prepare=(
             Preparation(
                 name="remember",
@@ -246,7 +250,7 @@ def gateway(cluster: Cluster, number: int) -> Unit:
             File(path="index.json", content=_index(cluster, number)),
         ),
         address=address,
-        probe=_probe(host, S3_PORT, ASK_HEALTH, GATEWAY_READY_WITHIN_S),
+        probe=_probe(host, S3_PORT, ASK_HEALTH, within_s=GATEWAY_READY_WITHIN_S),
         prepare=(_made_once(cluster),),
         stop=STOP,
         needs=("database", "files-master.1", VOLUMES),
@@ -333,10 +337,18 @@ def _tokens(cluster: Cluster) -> tuple[tuple[str, str], ...]:
     return tuple((f"WEED_JWT_{each}_KEY", cluster.token_secret) for each in keys)
 
 
-def _probe(host: str, port: int, ask: bytes, within_s: float = READY_WITHIN_S) -> Probe:
+def _probe(
+    host: str,
+    port: int,
+    ask: bytes,
+    *,
+    within_s: float = READY_WITHIN_S,
+    hung_after: int = 0,
+) -> Probe:
     return Probe(
         address=Address(host=host, port=port),
         send=ask,
         expect=b"HTTP/1.1 200",
         within_s=within_s,
+        hung_after=hung_after,
     )

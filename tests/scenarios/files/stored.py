@@ -16,9 +16,9 @@ import httpx
 
 from millions.runtime import desired, processes, status
 from millions.runtime.belonging import members as members_of
+from millions.runtime.ports import free_port
 from millions.runtime.state import StateFolder, open_folder
 from millions.testing import eventually
-from millions.testing.postgres import free_port
 
 if TYPE_CHECKING:
     import signal

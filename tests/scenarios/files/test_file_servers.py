@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 import socket
 import ssl
@@ -12,12 +14,15 @@ import pytest
 from stored import Uploads
 
 from millions.runtime import processes
+from millions.testing import eventually
 from millions.tiers import seaweedfs
 
 if TYPE_CHECKING:
     from stored import Stored
 
 pytestmark = pytest.mark.timeout(240)
+
+REPLACED_WITHIN_S = 45.0
 
 UNITS = (
     "files-gateway.1",
@@ -84,7 +89,23 @@ async def test_a_frozen_gateway_fails_no_upload_and_no_read(stack: Stored) -> No
     await stack.settled()
 
 
-async def test_while_the_master_hangs_files_are_read_and_an_upload_ends_within_its_bound(
+async def test_a_volume_server_that_hangs_is_replaced_while_uploads_wait_and_none_is_lost(
+    stack: Stored,
+) -> None:
+    await stack.settled()
+    async with Uploads(stack, "hangs") as uploads:
+        await uploads.more()
+        frozen = stack.signal("files-volume.1", signal.SIGSTOP)
+        await eventually(lambda: not processes.alive(frozen), within_s=REPLACED_WITHIN_S)
+        await uploads.more()
+    await stack.settled()
+    assert stack.identity("files-volume.1") != frozen
+    assert uploads.failed == []
+    async with stack.client() as client:
+        assert await stack.lost(client) == []
+
+
+async def test_while_the_master_hangs_files_are_read_and_it_is_replaced(
     stack: Stored,
 ) -> None:
     await stack.settled()
@@ -93,11 +114,43 @@ async def test_while_the_master_hangs_files_are_read_and_an_upload_ends_within_i
         frozen = stack.signal("files-master.1", signal.SIGSTOP)
         try:
             assert await stack.lost(client, last=5) == []
-            assert await stack.upload(client, "meanwhile", b"1") in {200, 500, 503}
+            assert await stack.upload(client, "meanwhile", b"1") == 200
+            assert not processes.alive(frozen)
         finally:
             processes.send(frozen, signal.SIGCONT)
         await stack.settled()
         assert await stack.upload(client, "after", b"it was frozen") == 200
+
+
+async def test_an_upload_that_waits_for_a_master_that_hangs_outlives_its_death(
+    stack: Stored,
+) -> None:
+    await stack.settled()
+    async with stack.client() as client:
+        frozen = stack.signal("files-master.1", signal.SIGSTOP)
+        uploading = asyncio.create_task(stack.upload(client, "outlives", b"1"))
+        done, _ = await asyncio.wait([uploading], timeout=3.0)
+        assert not done
+        assert processes.send(frozen, signal.SIGKILL)
+        assert await uploading == 200
+        assert await stack.lost(client, last=1) == []
+
+
+async def test_an_upload_that_is_cut_off_half_way_leaves_the_former_file_and_nothing_else(
+    stack: Stored,
+) -> None:
+    await stack.settled()
+    staging = stack.state.path / "files" / "staging"
+    async with stack.client() as client:
+        assert await stack.upload(client, "half", b"former") == 200
+        _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+        head = b"PUT /half HTTP/1.1\r\nHost: files\r\nContent-Length: 4000000\r\n\r\n"
+        writer.write(head + os.urandom(2_500_000))
+        await writer.drain()
+        await eventually(lambda: any(staging.iterdir()), within_s=10)
+        writer.transport.abort()
+        await eventually(lambda: not any(staging.iterdir()), within_s=10)
+        assert await stack.lost(client, last=1) == []
 
 
 def status_of(address: str, path: str, *, method: str = "GET") -> int:

@@ -116,8 +116,11 @@ async def test_an_endless_upload_ends_at_the_bound(files: Files) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../x", "a/../x", "/x", "a//b", ".x", "a/.x", "a\0", "a\nb", "a\\b", "x" * 513],
-    ids=repr,
+    [
+        *("", ".", "..", "../x", "a/../x", "/x", "a//b", ".x", "a/.x", "a\0", "a\nb", "a\\b"),
+        *("\ud800", "a/\udfff.png", "x" * 513, "a/" + "x" * 256, "ä" * 128),
+    ],
+    ids=ascii,
 )
 async def test_a_name_that_leads_out_or_hides_is_refused(files: Files, name: str) -> None:
     for deed in (files.put(name, b"1"), files.read(name), files.delete(name)):
@@ -126,6 +129,20 @@ async def test_a_name_that_leads_out_or_hides_is_refused(files: Files, name: str
         assert refused.value.status == 400
     with pytest.raises(RefusedError):
         files.url(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 255, "ä" * 127, "a&b=c;d'e", "a b+c", "\u202egnp.exe", "a\x85b", "\U0001f600", "C:x"],
+    ids=ascii,
+)
+async def test_an_odd_name_is_a_name_and_comes_back(files: Files, name: str) -> None:
+    await files.put(name, b"1")
+    assert await files.read(name) == b"1"
+    assert (await files.about(name)).name == name
+    assert files.url(name).isascii()
+    assert await files.delete(name)
+    assert not await files.delete(name)
 
 
 async def test_names_of_other_alphabets_are_names(files: Files) -> None:

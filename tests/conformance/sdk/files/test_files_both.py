@@ -12,13 +12,14 @@ import pytest
 
 from millions.directory import Directory, Endpoint
 from millions.errors import FileRefusedError
+from millions.runtime.ports import free_port
 from millions.sdk import files_copying
 from millions.sdk.files import Files
 from millions.sdk.files_bucket import Bucket
 from millions.sdk.files_folder import Folder
 from millions.sdk.files_servers import Servers
 from millions.testing import eventually
-from millions.testing.postgres import HOST, free_port
+from millions.testing.postgres import HOST
 
 CHANGED_WITHIN_S = 20.0
 

@@ -2,22 +2,27 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import obstore
 import pytest
+from slow_server import slow
 
 from millions.directory import Directory, Endpoint
 from millions.errors import MachineError, UnavailableError
+from millions.runtime.ports import free_port
+from millions.sdk import files_servers
 from millions.sdk.files import Files
 from millions.sdk.files_bucket import Bucket
 from millions.sdk.files_place import StoredFile
 from millions.sdk.files_servers import Servers
 from millions.sdk.files_upload import Staged
-from millions.testing.postgres import HOST, free_port
+from millions.testing.postgres import HOST
 from millions.testing.seaweed import EmbeddedSeaweed
 
 MIB = 1024 * 1024
@@ -75,6 +80,55 @@ async def test_a_silent_server_beside_one_that_answers_is_waited_for_by_few(
     assert 1 <= asked <= 8  # of 84 requests
 
 
+async def test_a_large_file_is_sent_to_the_next_server_however_long_the_first_was_silent(
+    in_a_bucket: Directory, silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take as long as all attempts together: each other one is asked all the same."""
+    monkeypatch.setattr(files_servers, "PATIENT_WITHIN_S", 2 * ATTEMPTS_FOR_S)
+    monkeypatch.setattr(files_servers, "ATTEMPTS_FOR_S", ATTEMPTS_FOR_S)
+    place = Endpoint(host=HOST, port=silent.getsockname()[1])
+    async with opened(beside(in_a_bucket, place)) as files:
+        for number in range(2):  # each server is the first to be asked once
+            await files.put(f"large/{number}", b"x" * (2 * MIB))
+
+
+async def test_who_is_cancelled_while_it_writes_goes_on_once_that_has_ended(
+    in_a_bucket: Directory,
+) -> None:
+    """Else the file's name is free while an older content is still on its way to it."""
+    began, end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slowly(_store: object) -> bool:
+        began.set()
+        end.wait(10)
+        ended.set()
+        return True
+
+    servers = Servers(in_a_bucket.files, "secret")
+    writing = asyncio.create_task(servers.tried("store x", slowly, missing=False, writes=True))
+    assert await asyncio.to_thread(began.wait, 10)
+    writing.cancel()
+    done, _ = await asyncio.wait([writing], timeout=0.1)
+    assert not done
+    end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert ended.is_set()
+    servers.close()
+
+
+async def test_reads_do_not_wait_behind_writes(in_a_bucket: Directory) -> None:
+    end = threading.Event()
+    servers = Servers(in_a_bucket.files, "secret")
+    write = partial(servers.tried, "store x", lambda _: end.wait(10), missing=False, writes=True)
+    writing = [asyncio.create_task(write()) for _ in range(2 * files_servers.THREADS)]
+    read = servers.tried("read x", lambda _: True, missing=False)
+    assert await asyncio.wait_for(read, timeout=5)
+    end.set()
+    assert all(await asyncio.gather(*writing))
+    servers.close()
+
+
 async def test_when_nobody_answers_the_wait_is_bounded_and_the_error_says_who(
     in_a_bucket: Directory, nobody: Endpoint
 ) -> None:
@@ -94,43 +148,12 @@ async def test_when_nobody_answers_the_wait_is_bounded_and_the_error_says_who(
 ANSWERS_AFTER_S = 1.2
 
 
-@asynccontextmanager
-async def slow(to: Endpoint) -> AsyncIterator[Endpoint]:
-    """Storage whose answers come late, a little of each at a time."""
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_connection(to.host, to.port)
-
-        async def back() -> None:
-            while part := await theirs.read(1 << 16):
-                await asyncio.sleep(ANSWERS_AFTER_S)  # sleeps: what is tried
-                writer.write(part)
-                await writer.drain()
-
-        answering = asyncio.create_task(back())
-        try:
-            while part := await reader.read(1 << 16):
-                ours.write(part)
-                await ours.drain()
-        finally:
-            answering.cancel()
-            ours.close()
-            writer.close()
-
-    server = await asyncio.start_server(pass_on, HOST, 0)
-    host, port = server.sockets[0].getsockname()
-    try:
-        yield Endpoint(host=host, port=port)
-    finally:
-        server.close()
-
-
 async def test_storage_that_answers_slowly_keeps_and_gives_every_file(
     in_a_bucket: Directory,
 ) -> None:
     (real,) = in_a_bucket.files.servers
-    async with slow(real) as late:
-        place = replace(in_a_bucket.files, servers=(late,))
+    async with slow(real, ANSWERS_AFTER_S) as late:
+        place = replace(in_a_bucket.files, servers=(late.place,))
         async with opened(replace(in_a_bucket, files=place)) as files:
             began = asyncio.get_running_loop().time()
             names = [f"slow/{number}" for number in range(4)]

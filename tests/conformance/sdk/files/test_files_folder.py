@@ -10,6 +10,7 @@ import pytest
 from millions.directory import Directory
 from millions.errors import MachineError
 from millions.sdk.files import Files
+from millions.sdk.files_types import RefusedError
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 
@@ -59,3 +60,19 @@ async def test_a_folder_that_cannot_be_written_says_so(
     (Path(in_a_folder.files.folder) / "data").write_bytes(b"a file stands in the way")
     with pytest.raises(MachineError, match="store x"):
         await folder_files.put("x", b"1")
+
+
+async def test_a_name_below_a_file_is_not_there_and_is_refused(
+    folder_files: Files, in_a_folder: Directory
+) -> None:
+    await folder_files.put("a", b"1")
+    await folder_files.put("b/c", b"2")
+    for name in ("a/x", "b"):
+        with pytest.raises(RefusedError, match="store") as refused:
+            await folder_files.put(name, b"3")
+        assert refused.value.status == 409
+        with pytest.raises(RefusedError, match="no such file"):
+            await folder_files.read(name)
+        assert not await folder_files.delete(name)
+    assert (await folder_files.read("a"), await folder_files.read("b/c")) == (b"1", b"2")
+    assert not list((Path(in_a_folder.files.folder) / "staging").iterdir())

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import obstore
+import obstore.exceptions
 import pytest
 
 from millions.directory import Directory
@@ -15,7 +17,9 @@ from millions.sdk import files_copying, files_progress
 from millions.sdk.files import Files
 from millions.sdk.files_bucket import Bucket
 from millions.sdk.files_folder import Folder
+from millions.sdk.files_place import StoredFile
 from millions.sdk.files_servers import Servers
+from millions.sdk.files_upload import Staged
 from millions.testing import eventually
 from millions.testing.seaweed import EmbeddedSeaweed
 
@@ -153,4 +157,33 @@ async def test_what_a_bucket_holds_otherwise_is_not_taken_for_the_same(
     await files_copying.to_folder(folder, bucket, "x")
     assert folder.path_of("x").read_bytes() == b"newer in folder"
     await noun.close()
+    bucket.servers.close()
+
+
+@pytest.mark.parametrize("way", ["to the bucket", "back"])
+async def test_a_copy_that_is_cut_off_leaves_no_file_of_which_nothing_is_known(
+    in_a_bucket: Directory, storage: EmbeddedSeaweed, way: str
+) -> None:
+    place = in_a_bucket.files
+    folder, bucket = Folder(place.folder), Bucket(Servers(place, storage.secret))
+    await folder.open()
+    about = StoredFile(name="x", size=4, content_type="text/css", etag="of the upload")
+    staged = Staged(about=about, content=b"a {}")
+    await (folder.put(staged) if way == "to the bucket" else bucket.put(staged))
+    beside = Path(place.folder) / "about" / "x"
+    beside.unlink(missing_ok=True)
+    (beside / "in the way").mkdir(parents=True)  # it can be neither written nor removed
+    if way == "to the bucket":
+        former = await folder.find("x")
+        assert former is not None
+        await bucket.put(staged, former.at_s + 1)
+        with suppress(OSError, obstore.exceptions.BaseError):
+            await files_copying.to_bucket(folder, bucket, "x")
+    else:
+        with pytest.raises(OSError, match="x"):
+            await files_copying.to_folder(folder, bucket, "x")
+    assert await folder.find("x") is None
+    held = await bucket.find("x")
+    assert held is not None
+    assert held.about == about
     bucket.servers.close()

@@ -28,9 +28,9 @@ from rounds import RESULTS
 
 from millions.model import Address
 from millions.reconcile.backoff import STEADY_S
+from millions.runtime.ports import free_port
 from millions.testing import eventually
 from millions.testing.load import Connection, Load, get
-from millions.testing.postgres import free_port
 from millions.tiers import haproxy
 
 HOST = "127.0.0.1"
@@ -72,6 +72,7 @@ class Servers:
         rules = haproxy.Rules(
             socket=f"{folder}/socket",
             private=Address(host=HOST, port=private),
+            origin=Address(host=HOST, port=free_port()),
             secured=None,
             exempt=(),  # so that this machine's requests are counted as everybody's
             max_body_mib=64,

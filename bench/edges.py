@@ -28,9 +28,9 @@ import psutil
 from rounds import RESULTS
 
 from millions.model import Address
+from millions.runtime.ports import free_port
 from millions.testing import eventually
 from millions.testing.load import Connection
-from millions.testing.postgres import free_port
 from millions.tiers import edge, varnish
 from millions.tiers.haproxy_edges import SECRET_VARIABLE
 

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from millions import directory
 from millions.cli import edge_traffic
 from millions.cli.engines import which
 from millions.cli.opened import running_state
@@ -17,7 +18,7 @@ from millions.cli.running import required
 from millions.errors import MachineError, StackFileError, UnavailableError
 
 if TYPE_CHECKING:
-    from millions.cli.edge_traffic import Report
+    from millions.cli.edge_traffic import Edge, Report
     from millions.runtime.state import StateFolder
 
 TIER = "edge"
@@ -43,16 +44,42 @@ def report(ctx: click.Context, *, as_json: bool) -> None:
     state = running_state(ctx)
     names = [unit.name for unit in required(state).units if unit.tier == TIER]
     if not names:
-        raise StackFileError(
-            cannot="report on edges", because="the stack has none", try_="[edge] servers = 2"
-        )
-    edges = [edge_traffic.edge(name, _counters(state, name)) for name in names]
-    lines = [line for name in names for line in _last_requests(state, name)]
-    made = edge_traffic.report(edges, lines)
+        raise _none(directory.read(state.directory).edge.base_url)
+    made = edge_traffic.report(*told(state, names))
     if as_json:
         click.echo(json.dumps(made.document()))
     else:
         _print(made)
+
+
+def _none(network: str) -> StackFileError:
+    """What is said when there are no edges; `network` is the delivery network in their place."""
+    if network:
+        return StackFileError(
+            cannot="report on edges",
+            because=f"the delivery network {network} stands in their place",
+            try_="the reports of the network itself",
+        )
+    return StackFileError(
+        cannot="report on edges", because="the stack has none", try_="[edge] servers = 2"
+    )
+
+
+def told(state: StateFolder, names: list[str]) -> tuple[list[Edge], list[str]]:
+    """Answer what each edge counted, and the last requests of all (blocking, bounded).
+
+    One that says nothing is there with its trouble.
+    """
+    edges: list[Edge] = []
+    lines: list[str] = []
+    for name in names:
+        try:
+            made = edge_traffic.edge(name, _counters(state, name))
+            lines += _last_requests(state, name)
+        except UnavailableError as error:
+            made = edge_traffic.Edge(name=name, trouble=error.because)
+        edges.append(made)
+    return edges, lines
 
 
 def _counters(state: StateFolder, name: str) -> dict[str, dict[str, object]]:
@@ -99,12 +126,18 @@ def _print(made: Report) -> None:
         "edge", "up", "hits", "misses", "passed on", "ratio", "out", "in", "kept", "evicted"
     )
     for each in made.edges:
+        if each.trouble:
+            table.add_row(each.name, "away")
+            continue
         table.add_row(
             *(each.name, f"{each.up_s} s", str(each.hits), str(each.misses), str(each.passes)),
             *(f"{each.hit_ratio:.1%}", size(each.bytes_out), size(each.bytes_in)),
             *(f"{each.objects} ({size(each.memory_bytes)})", str(each.evicted)),
         )
     console.print(table)
+    for each in made.edges:
+        if each.trouble:
+            click.echo(f"{each.name} is away: {each.trouble}")
     click.echo(f"\nthe last {made.requests} requests, of {made.seconds} s")
     paths = _table("path", "requests", "ratio", "out", "in", "kept", "never asked for again")
     for path in made.paths[: edge_traffic.PATHS_SHOWN]:

@@ -28,18 +28,19 @@ PATHS_SHOWN = 20
 
 @dataclass(slots=True, kw_only=True)
 class Edge:
-    """One edge since its start."""
+    """One edge since its start; `trouble` says why it told nothing."""
 
     name: str
-    up_s: int
-    hits: int
-    misses: int
-    passes: int
-    bytes_out: int
-    bytes_in: int
-    objects: int
-    evicted: int
-    memory_bytes: int
+    trouble: str = ""
+    up_s: int = 0
+    hits: int = 0
+    misses: int = 0
+    passes: int = 0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    objects: int = 0
+    evicted: int = 0
+    memory_bytes: int = 0
 
     @property
     def hit_ratio(self) -> float:

@@ -107,6 +107,9 @@ async def _shared(crew: Crew, process: ProcessRecord, spec: Unit) -> bool:
     before, after = process.spec.pool, spec.pool
     if before is None or after is None:
         return False
+    known = {each.unit for each in before.servers}
+    if any(each.reloads and each.unit not in known for each in after.servers):
+        return False
     try:
         await control_of(crew.state, spec, after).share(before, _filled(crew, spec, after))
     except MillionsError as error:
@@ -127,13 +130,12 @@ async def _reload(crew: Crew, process: ProcessRecord, spec: Unit) -> None:
         return
     control = control_of(crew.state, spec, spec.pool) if spec.pool is not None else None
     former = await _worker(control) if control is not None else None
-    if not processes.send(process.identity, signal.Signals[spec.reload]):
-        raise UnitFailedError(
-            cannot=f"reload {spec.name}", because="its process is gone", try_="millions logs"
-        )
+    number, deadline = signal.Signals[spec.reload], time.monotonic() + RELOAD_S
+    await _catches(process.identity, number, deadline, spec.name)
+    if not processes.send(process.identity, number):
+        raise _gone_already(spec.name)
     if control is None:
         return
-    deadline = time.monotonic() + RELOAD_S
     while (await _worker(control) or former) == former:
         if time.monotonic() > deadline:
             raise UnitFailedError(
@@ -144,6 +146,32 @@ async def _reload(crew: Crew, process: ProcessRecord, spec: Unit) -> None:
         await asyncio.sleep(POLL_S)
     if former is not None and _left(process.spec.pool, spec.pool):
         await _gone(former)
+
+
+async def _catches(
+    identity: processes.Identity, number: signal.Signals, deadline: float, name: str
+) -> None:
+    """Wait until the process has a handler for the signal.
+
+    HAProxy's master begins anew with each reload, and throws away one that comes before it is
+    through, although its new worker answers already.
+    """
+    while not processes.catches(identity, number):
+        if not processes.alive(identity):
+            raise _gone_already(name)
+        if time.monotonic() > deadline:
+            raise UnitFailedError(
+                cannot=f"reload {name}",
+                because=f"its process has no handler for {number.name}",
+                try_=f"millions logs {name}",
+            )
+        await asyncio.sleep(POLL_S)
+
+
+def _gone_already(name: str) -> UnitFailedError:
+    return UnitFailedError(
+        cannot=f"reload {name}", because="its process is gone", try_="millions logs"
+    )
 
 
 async def _worker(control: Control) -> processes.Identity | None:

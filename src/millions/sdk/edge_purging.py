@@ -120,7 +120,7 @@ async def _ask(server: Endpoint, secret: str, keys: str) -> int:
             f"Purge-Tags: {keys}",
         )
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
-        head, _, body = (await reader.read(ANSWER_BYTES_MAX)).partition(b"\r\n\r\n")
+        head, _, body = (await _answer(reader)).partition(b"\r\n\r\n")
     finally:
         writer.close()
     status = head.split(b" ", 2)[1:2]
@@ -128,6 +128,17 @@ async def _ask(server: Endpoint, secret: str, keys: str) -> int:
         said = status[0].decode("latin-1") if status else "nothing"
         raise ValueError(f"it answered {said}")
     return int(body.strip() or 0)
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    """Read an answer to its end, which the other side makes; what is too long is cut off."""
+    said = b""
+    while len(said) < ANSWER_BYTES_MAX:
+        part = await reader.read(ANSWER_BYTES_MAX - len(said))
+        if not part:
+            break
+        said += part
+    return said
 
 
 def _network(place: EdgePlace, keys: Sequence[str]) -> Purged:

@@ -264,7 +264,7 @@ def units(context: Context) -> tuple[Unit, ...]:
             StopStep(signal="SIGTERM", wait_s=KILLED_WITHIN_S),
             StopStep(signal="SIGKILL", wait_s=KILLED_WITHIN_S),
         ),
-        secret_environment=edge.secrets(context),
+        secret_environment=edge.SECRETS,
         needs=(web.GROUP,),
         limits=Limits(
             open_files=balancer.connections * FILES_PER_CONNECTION + FILES_BESIDE_CONNECTIONS,
@@ -350,6 +350,7 @@ def _file(context: Context, private: Address) -> str:
     rules = haproxy.Rules(
         socket=SOCKET,
         private=private,
+        origin=edge.origin(context),
         secured=_secured(context),
         max_body_mib=context.table("web", web.Web).max_body_mib,
         exempt=tuple(balancer.exempt),
@@ -383,4 +384,5 @@ TIER = Tier(
     needs=(HAPROXY,),
     certificates=certificates,
     share=shared,
+    secrets=(edge.SECRET,),
 )

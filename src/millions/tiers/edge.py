@@ -27,6 +27,10 @@ INDEX = 16
 RUNG = 6
 GROUP = "edge"
 SECRET = "edge"  # noqa: S105  # the name of a file
+SECRETS = ((haproxy_edges.SECRET_VARIABLE, SECRET),)
+"""What balancer and edges know each other by. The balancer has it without edges too: it is the same
+process when they come and go, and reads its file anew."""
+
 SERVERS_MAX = 50
 PORT = 8000
 """Where an edge answers the balancer, and a purge."""
@@ -52,6 +56,12 @@ START_WITHIN_S = 60.0
 """It compiles its configuration: 2 s here, ten times that on a busy machine."""
 
 STOP_S = 5.0
+ASKED_EVERY_S = 0.5
+ANSWER_WITHIN_S = 0.5
+HUNG_AFTER = 3
+"""Questions without an answer: one that hangs is killed after two seconds, and what waits for it is
+asked elsewhere. It loses what it keeps, which can be had again."""
+
 ASK = b"GET /readyz HTTP/1.1\r\nHost: millions\r\nConnection: close\r\n\r\n"
 NETWORK = re.compile(r"https://[A-Za-z0-9.-]+(:\d+)?(/[A-Za-z0-9/._~-]*)?")
 PREFIX = re.compile(r"/[A-Za-z0-9/._~-]*")
@@ -114,8 +124,8 @@ class Edge(Table):
     )
     cdn: str = setting(
         "",
-        "Address of a delivery network in the place of edges of yours: assets have URLs there, and "
-        "answers say to it what they say to edges.",
+        "Address of a delivery network in the place of edges of yours: assets and files have URLs "
+        "there, and answers say to it what they say to edges.",
         example="https://cdn.photos.example",
     )
     cdn_purge: str = setting(
@@ -177,7 +187,6 @@ def delivery(context: Context) -> haproxy_edges.Delivery | None:
     edge = context.table("edge", Edge)
     own = (FILES, ASSETS) if context.places.assets_folder else (FILES,)
     return haproxy_edges.Delivery(
-        origin=origin(context),
         shared=(*own, *edge.shared),
         pages=tuple(edge.pages),
         around=tuple(edge.around),
@@ -199,14 +208,10 @@ def served(context: Context, source: str) -> tuple[Server, ...]:
             address=_address(context, number),
             backend=haproxy_edges.EDGES,
             options=haproxy_edges.options(source, number),
+            reloads=True,
         )
         for number in _numbers(context)
     )
-
-
-def secrets(context: Context) -> tuple[tuple[str, str], ...]:
-    """What balancer and edges know each other by; nothing without edges."""
-    return ((haproxy_edges.SECRET_VARIABLE, SECRET),) if _present(context) else ()
 
 
 def units(context: Context) -> tuple[Unit, ...]:
@@ -287,10 +292,18 @@ def _unit(context: Context, number: int) -> Unit:
         group=GROUP,
         command=command(program, Process(_name(number), address, edge.memory_mib)),
         environment=(("PATH", f"{places.path}:/usr/sbin"),),
-        secret_environment=secrets(context),
+        secret_environment=SECRETS,
         files=(File(path="edge.vcl", content=_file(context)),),
         address=address,
-        probe=Probe(address=address, send=ASK, expect=b"HTTP/1.1 200", within_s=START_WITHIN_S),
+        probe=Probe(
+            address=address,
+            send=ASK,
+            expect=b"HTTP/1.1 200",
+            interval_s=ASKED_EVERY_S,
+            timeout_s=ANSWER_WITHIN_S,
+            within_s=START_WITHIN_S,
+            hung_after=HUNG_AFTER,
+        ),
         stop=(
             StopStep(signal="SIGTERM", wait_s=STOP_S),
             StopStep(signal="SIGKILL", wait_s=STOP_S),

@@ -76,6 +76,7 @@ class Rules:
 
     socket: str
     private: Address
+    origin: Address
     threads: int
     connections: int
     balance: str
@@ -121,7 +122,8 @@ def configuration(rules: Rules) -> str:
         _challenges(rules),
         _addresses(rules),
         _web(rules),
-        *(haproxy_edges.sections(rules.delivery, LOG_FORMAT) if rules.delivery else ()),
+        haproxy_edges.edges(rules.origin) if rules.delivery else [],
+        haproxy_edges.asked(rules.origin, LOG_FORMAT),
         _private(rules),
     )
     return "\n".join("\n".join(part) + "\n" for part in parts if part)

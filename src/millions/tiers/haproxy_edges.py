@@ -31,11 +31,22 @@ FIRST_ID = 1_000
 
 CHECKED = (
     "check inter 500ms fastinter 20ms downinter 500ms fall 2 rise 1 "
-    "observe layer4 error-limit 1 on-error sudden-death on-marked-down shutdown-sessions"
+    "observe layer4 error-limit 1 on-error sudden-death tcp-ut 2s"
 )
 """Two missing answers take an edge out, in about a second; after a refused connection one does, in
-20 ms. Requests that wait for an edge which is taken out are asked elsewhere. It must be the check
-that takes it out: a request whose own failure does (mark-down) is broken off with the others."""
+20 ms. What waits for an edge is asked elsewhere as soon as its connection ends: the kernel ends
+those of a dead one, the supervisor kills one that hangs, and TCP gives up one that is cut off after
+two to three seconds (`tcp-ut`, which a HAProxy that runs refuses: it reads it from its file alone).
+HAProxy breaks nothing off when it takes an edge out (shutdown-sessions): a request that is
+connecting at that moment would have no answer."""
+
+CUT_OFF = (
+    "    option srvtcpka",
+    "    srvtcpka-idle 1s",
+    "    srvtcpka-intvl 1s",
+    "    srvtcpka-cnt 2",
+)
+"""When nothing more is sent, TCP asks the other side every second whether it is there."""
 
 TRIES = 1_000
 """When all edges die at once, a request tries them in turn until the check has taken them out; then
@@ -47,12 +58,8 @@ CONNECT_MS = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Beginnings of paths: `shared` whatever the cookies, `pages` without cookies, `around` never.
+    """Beginnings of paths: `shared` whatever the cookies, `pages` without, `around` never."""
 
-    `origin` is where the balancer answers edges.
-    """
-
-    origin: Address
     shared: tuple[str, ...]
     pages: tuple[str, ...]
     around: tuple[str, ...]
@@ -91,12 +98,8 @@ def routing(delivery: Delivery) -> list[str]:
     return [*lines, f"    use_backend {EDGES} if {{ var(txn.edge) -m bool }}"]
 
 
-def sections(delivery: Delivery, log_format: str) -> tuple[list[str], ...]:
-    """The edges themselves, and where they ask for what they do not have."""
-    return _edges(delivery), _origin(delivery, log_format)
-
-
-def _edges(delivery: Delivery) -> list[str]:
+def edges(origin: Address) -> list[str]:
+    """The section of the edges themselves, which are asked before the `origin`."""
     return [
         f"backend {EDGES}",
         "    balance uri",
@@ -108,16 +111,22 @@ def _edges(delivery: Delivery) -> list[str]:
         f"    retries {TRIES}",
         "    option redispatch -1",
         f"    timeout connect {CONNECT_MS}ms",
+        *CUT_OFF,
         f'    http-request set-header {SECRET_HEADER} "${{{SECRET_VARIABLE}}}"',
         "{servers edges}",
-        f"    server origin {delivery.origin} backup",
+        f"    server origin {origin} backup",
     ]
 
 
-def _origin(delivery: Delivery, log_format: str) -> list[str]:
+def asked(origin: Address, log_format: str) -> list[str]:
+    """The section that answers edges at `origin`.
+
+    It stays without edges: a worker that drains since the file was read anew may still ask them,
+    and goes there when they are gone.
+    """
     return [
         "frontend origin",
-        f"    bind {delivery.origin}",
+        f"    bind {origin}",
         "    option dontlog-normal",
         "    option dontlognull",
         f"    log-format '{log_format}'",

@@ -7,10 +7,11 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from edge_rig import SECRET, free_port
+from edge_rig import SECRET
 
 from millions.directory import EdgePlace, Endpoint
 from millions.errors import UnavailableError
+from millions.runtime.ports import free_port
 from millions.sdk import edge_purging as purging
 
 if TYPE_CHECKING:
@@ -79,3 +80,27 @@ async def test_an_edge_that_is_away_is_said_and_the_others_do_it(
     secret.write_text("another secret\n")
     refused = await purging.purge(EdgePlace(servers=(here,), secret_file=str(secret)), KEYS)
     assert refused[0].failure == "it answered 403"
+
+
+@pytest.mark.parametrize("body", [b"12\n", b"12" + b" " * 9000], ids=["short", "too long"])
+async def test_an_answer_that_comes_in_pieces_is_read_whole_and_bounded(
+    tmp_path: Path, body: bytes
+) -> None:
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for part in (b"HTTP/1.1 200 OK\r\n\r\n", body[:1], body[1:]):
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.05)  # sleeps: a part that comes later
+        writer.close()
+
+    server = await asyncio.start_server(late, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    place = EdgePlace(servers=(Endpoint(host=host, port=port),), secret_file=str(secret))
+    try:
+        (told,) = await purging.purge(place, ["a"])
+    finally:
+        server.close()
+    assert (told.objects, told.failure) == (12, "")

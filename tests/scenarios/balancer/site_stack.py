@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from rig import free_port
 
 from millions.model import Address
+from millions.runtime.ports import free_port
 from millions.testing import command_line
 from millions.testing.load import Answer, Load, ask, get
 

@@ -16,7 +16,7 @@ import pytest
 from site_stack import HOST, post, said
 
 from millions.testing import eventually
-from millions.testing.load import ask
+from millions.testing.load import Connection, ask, get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,17 +146,16 @@ async def test_killed_edges_fail_no_request(site: Site) -> None:
     assert in_the_middle <= KILLS, "an answer of which a part was sent cannot be had elsewhere"
 
 
-async def test_a_frozen_edge_fails_no_request(site: Site) -> None:
+async def test_a_frozen_edge_fails_no_request_and_is_replaced(site: Site) -> None:
     await up(site, "edge.1", "edge.2")
+    former = site.pid("edge.1")
     async with site.load(pages, clients=CLIENTS) as load:
         await more(load, 200)
         freeze(site, "edge.1")
-        try:
-            await eventually(lambda: state(site, "edge.1").startswith("DOWN"), within_s=30)
-            await more(load, 400)
-        finally:
-            thaw(site, "edge.1")
+        await eventually(lambda: state(site, "edge.1").startswith("DOWN"), within_s=30)
+        await more(load, 400)
         await up(site, "edge.1", "edge.2")
+        assert site.pid("edge.1") != former
         await more(load, 100)
     assert load.tally.failed == 0, load.tally.examples
     assert load.tally.latency_s(1.0) < 15, load.tally
@@ -175,6 +174,31 @@ async def test_edges_come_go_and_change_without_a_failed_request(site: Site) -> 
         assert site.pid("edge.1") != before
         assert state(site, "edge.3") == ""
     assert load.tally.failed == 0, load.tally.examples
+
+
+async def test_edges_go_and_come_while_browsers_keep_connections_that_are_idle(site: Site) -> None:
+    await up(site, "edge.1", "edge.2")
+    balancer = site.pid("balancer.1")
+    table = re.search(r"\[edge\]\n(?:.+\n)+", site.file.read_text())
+    assert table is not None
+    browsers = [Connection(HOST, site.port) for _ in range(3)]
+    asked = get("/public/idle")(0)
+    for each in browsers:
+        assert came(await each.ask(asked))
+    async with site.load(pages, clients=CLIENTS) as load:
+        site.edit(table.group(), "")
+        await asyncio.to_thread(site.millions, "up", "--detach")
+        late = await browsers[0].ask(asked)  # by a worker that knows edges, of which there are none
+        assert (late.status, came(late)) == (200, "")
+        await more(load, 100)
+        site.edit("[database]\n", f"{table.group()}\n[database]\n")
+        await asyncio.to_thread(site.millions, "up", "--detach")
+        await up(site, "edge.1", "edge.2")
+        assert (await browsers[1].ask(asked)).status == 200
+    assert load.tally.failed == 0, load.tally.examples
+    assert site.pid("balancer.1") == balancer, "to stop it takes as long as idle connections last"
+    for each in browsers:
+        await each.close()
 
 
 async def test_nobody_but_edges_is_answered_where_edges_ask(site: Site) -> None:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from cryptography import x509
 from pems import certificate, shown
-from rig import free_port
 
+from millions.runtime.ports import free_port
 from millions.testing import eventually
 
 if TYPE_CHECKING:

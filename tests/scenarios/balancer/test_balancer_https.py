@@ -11,8 +11,9 @@ import httpx
 import pytest
 from cryptography import x509
 from pems import certificate, shown
-from rig import Backend, free_port, get, once
+from rig import Backend, get, once
 
+from millions.runtime.ports import free_port
 from millions.tiers.haproxy import Secured
 
 if TYPE_CHECKING:

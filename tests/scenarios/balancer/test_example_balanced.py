@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from rig import free_port
 from site_stack import HOST, said
 
 from millions.model import Address
+from millions.runtime.ports import free_port
 from millions.testing import command_line, eventually
 from millions.testing.load import Load, ask, get
 

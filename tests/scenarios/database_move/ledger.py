@@ -13,6 +13,7 @@ import sys
 import time
 import tomllib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ import httpx
 from millions.cli.moving import record
 from millions.runtime import processes, supervisor
 from millions.runtime import status as statuses
+from millions.runtime.ports import free_port
 from millions.runtime.state import StateFolder, open_folder
 from millions.testing import eventually
-from millions.testing.postgres import free_port
 
 MILLIONS = str(Path(sys.executable).parent / "millions")
 DONE_WITHIN_S = 100.0
@@ -93,6 +94,22 @@ class Ledger:
         assert status is None or process.returncode == status, out.decode()
         return out.decode()
 
+    async def at_terminal(self, *arguments: str) -> str:
+        """What somebody at a terminal of 120 columns saw of the command, which must end well."""
+        ours, theirs = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(MILLIONS, *arguments),
+            cwd=self.folder,
+            env=self.environment | {"TERM": "xterm", "COLUMNS": "120"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        seen = await asyncio.wait_for(asyncio.to_thread(_read_all, ours), DONE_WITHIN_S)
+        assert await process.wait() == 0, seen
+        return seen
+
     async def begin(self, *arguments: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(MILLIONS, *arguments),
@@ -121,6 +138,11 @@ class Ledger:
         """The step at which a move stands; None while there is none."""
         found = record.read(self.state)
         return found.step.value if found else None
+
+    def postmaster(self, server: int) -> str:
+        """The number of the process that is PostgreSQL there."""
+        file = self.state.unit(f"database.{server}") / "data" / "postgresql" / "postmaster.pid"
+        return file.read_text().splitlines()[0]
 
     def pid(self, unit: str) -> int:
         """The pid of the unit's process; 0 while there is none."""
@@ -226,3 +248,13 @@ class People:
         found = Counter(await self.ledger.sql("SELECT name FROM lines"))
         lost = set(self.acknowledged) - found.keys()
         return lost, [name for name, count in found.items() if count > 1]
+
+
+def _read_all(terminal: int) -> str:
+    """All that is written to a terminal until nobody has it open any more."""
+    found = b""
+    with suppress(OSError):
+        while part := os.read(terminal, 65_536):
+            found += part
+    os.close(terminal)
+    return found.decode(errors="replace")

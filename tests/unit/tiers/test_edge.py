@@ -62,10 +62,13 @@ def test_edges_stand_in_a_pool_of_their_own_beside_the_web_servers() -> None:
     assert "{servers" not in shown
 
 
-def test_without_edges_the_balancer_says_nothing_of_them() -> None:
-    found = {each.name: each for each in stack.units(stack.parse("rung = 3\n" + APP), PLACES)}
-    assert "edge" not in found["balancer.1"].files[0].content
-    assert found["balancer.1"].secret_environment == ()
+def test_the_balancer_stays_the_same_process_when_edges_come_and_go() -> None:
+    bare = stack.parse("rung = 3\n" + APP)
+    found = {each.name: each for each in stack.units(bare, PLACES)}
+    assert "backend edges" not in found["balancer.1"].files[0].content
+    assert "var(txn.edge)" not in found["balancer.1"].files[0].content
+    assert found["balancer.1"].revision == units()["balancer.1"].revision
+    assert "edge" in bare.secrets
 
 
 def test_edges_without_a_balancer_are_refused() -> None:

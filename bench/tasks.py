@@ -1,300 +1,107 @@
-"""How many tasks one worker process does per second, acknowledged after they ran, and at what CPU.
+"""How many tasks a second one and two worker processes do, acknowledged after they ran, how long a
+task waits at a modest rate, at what CPU, and what a killed worker loses.
 
-Ours against Procrastinate on the same PostgreSQL, and Celery (acks_late), Dramatiq and Taskiq
-on Redis (or Valkey) with `appendonly everysec`. No-op tasks; the backlog is written before the
-worker starts, and each worker measures itself from the first tenth of it to its end. Rounds of all
-sides alternate.
+Ours against Procrastinate on PostgreSQL, and Celery (acks_late), Dramatiq, Taskiq and ARQ on Redis
+(or Valkey) with `appendonly everysec`. Tasks do nothing. Rounds of all sides alternate.
 
-    python bench/tasks.py [--rounds 5] [--only NAME ...]
+    python bench/tasks.py [--rounds 5] [--only NAME ...] [--measure backlog steady killed]
+                          [--workers 1 2]
 
-Aim: ahead of every durable one; at least 5,000 a second. Durable here: PostgreSQL loses no
-acknowledged task when the machine stops (fsync on); Redis at `everysec` loses up to a second's.
+Aim: at least 5,000 a second, 3 times Celery, ahead of every one that survives SIGKILL without
+loss; p50 at most 5 ms. PostgreSQL (fsync on) loses no acknowledged task when the machine stops;
+Redis at `everysec` loses up to a second's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import venv
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from millions.testing import EmbeddedPostgres, directory_for, postgres, valkey
+from tasks_runs import FailedError, backlog, killed, steady
+from tasks_servers import Postgres, Redis
+from tasks_sides import HERE, Side, sides
 
-HERE = Path(__file__).parent
-PEERS = HERE / "tasks_peers"
 RESULTS = HERE / "results"
-RUN_WITHIN_S = 60.0
-STOP_WITHIN_S = 10.0
+MEASURES = {"backlog": backlog, "steady": steady, "killed": killed}
+SHOWN = {
+    "backlog": ("per_s", "worker_cpu_us", "server_cpu_us"),
+    "steady": ("p50_ms", "p99_ms", "worker_cpu_us", "server_cpu_us"),
+    "killed": ("lost", "again", "last_s"),
+}
 
 
-@dataclass(slots=True)
-class Side:
-    """One system: how it enqueues and works, on which server, and what was measured."""
-
-    name: str
-    server: str
-    durable: str
-    tasks: int
-    rounds: int
-    enqueue: list[str]
-    work: list[str]
-    results: list[dict[str, float]] = field(default_factory=list)
-
-    def median(self, what: str) -> float:
-        """The median of the rounds."""
-        return statistics.median(each[what] for each in self.results)
-
-
-def sides(peers: Path, rounds: int) -> list[Side]:
-    """Every system, the fastest settings that its documentation offers for one process."""
-    python, few = str(peers / "python"), min(rounds, 3)
-    none, second = "nothing is lost", "up to 1 s is lost"
-
-    def ours(name: str, kind: str, tasks: int, concurrency: int) -> Side:
-        program = [sys.executable, "millions_peer.py", kind]
-        return Side(
-            *(name, "postgresql", none, tasks, rounds),
-            enqueue=[*program, str(tasks), "0"],
-            work=[*program, "0", str(concurrency)],
-        )
-
-    def peer(name: str, server: str, tasks: int, *work: str) -> Side:
-        program = name.partition(" ")[0].lower()
-        durable = none if server == "postgresql" else second
-        return Side(
-            *(name, server, durable, tasks, few),
-            enqueue=[python, f"{program}_peer.py", str(tasks)],
-            work=[python, "-m", program, *work],
-        )
-
-    celery = ["-A", "celery_peer", "worker", "-l", "ERROR", "--without-gossip", "--without-mingle"]
-    return [
-        ours("Millions", "async", 100_000, 16),
-        ours("Millions, in threads", "threads", 40_000, 16),
-        ours("Millions, completing in a transaction", "completing", 5_000, 16),
-        peer("Dramatiq (1 thread)", "redis", 9_000, "dramatiq_peer", *_dramatiq(1)),
-        peer("Dramatiq (8 threads)", "redis", 9_000, "dramatiq_peer", *_dramatiq(8)),
-        peer("Celery acks_late, solo", "redis", 1_500, *celery, "-P", "solo"),
-        peer("Celery acks_late, 8 threads", "redis", 1_500, *celery, *_threads(8)),
-        peer("Taskiq stream", "redis", 3_000, "worker", "taskiq_peer:broker", "--workers", "1"),
-        peer(
-            *("Procrastinate", "postgresql", 2_000, "--app=procrastinate_peer.app"),
-            *("worker", "--concurrency=16", "--delete-jobs=always"),
-        ),
-    ]
-
-
-def _dramatiq(threads: int) -> list[str]:
-    return ["--processes", "1", "--threads", str(threads)]
-
-
-def _threads(threads: int) -> list[str]:
-    return ["-P", "threads", "-c", str(threads)]
-
-
-class Redis:
-    """A Redis of the bench's own, stopped by pid."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        program = shutil.which("redis-server") or str(valkey.program())
-        self.process = subprocess.Popen(
-            [
-                *(program, "--bind", "127.0.0.1", "--port", str(self.port)),
-                *("--dir", str(folder), "--save", "", "--appendonly", "yes"),
-                *("--appendfsync", "everysec"),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._say("PING")
-
-    def empty(self) -> None:
-        """Forget everything."""
-        self._say("FLUSHALL")
-
-    def stop(self) -> None:
-        """Stop by pid."""
-        self.process.terminate()
-        self.process.wait(STOP_WITHIN_S)
-
-    def _say(self, word: str) -> None:
-        deadline = time.monotonic() + STOP_WITHIN_S
-        while True:
+def measure(side: Side, folder: Path, servers: dict[str, Any], chosen: Any, number: int) -> None:
+    """One round of one side: everything that it takes part in."""
+    for name in chosen.measure:
+        if name not in side.measures or number >= side.rounds_max:
+            continue
+        for workers in chosen.workers if name != "killed" else [1]:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-                    connection.sendall(f"{word}\r\n".encode())
-                    connection.recv(64)
-                    return
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
+                found = MEASURES[name](side, folder, servers[side.server], workers)
+            except FailedError as error:
+                print(f"{name} {workers} {side.name}: nothing measured: {error}", flush=True)
+                continue
+            side.results.setdefault(f"{name} {workers}", []).append(found)
+            said = ", ".join(f"{key} {found[key]:,.1f}" for key in SHOWN[name])
+            print(f"{name} {workers} {side.name}: {said}", flush=True)
 
 
-class Postgres:
-    """A PostgreSQL of the bench's own, with fsync; a database for each side."""
-
-    def __init__(self, folder: Path) -> None:
-        postgres.SETTINGS.update(
-            fsync="on", full_page_writes="on", shared_buffers="128MB", max_wal_size="2GB"
-        )
-        self.folder = folder
-        self.server = EmbeddedPostgres(folder / "postgres").start()
-        assert self.server.process is not None
-        self.process = self.server.process
-        self.url_ours = folder / "directory.json"
-        ours = directory_for(self.server.create_database("ours"), folder / "stack")
-        self.url_ours.write_text(ours.text())
-        self.server.create_database("peer")
-
-    def url(self, side: Side) -> str:
-        """What the side connects with."""
-        if side.name.startswith("Millions"):
-            return str(self.url_ours)
-        server = self.server
-        return f"postgresql://app:{server.password}@127.0.0.1:{server.port}/peer"
-
-
-def run(side: Side, folder: Path, server: Any, url: str) -> dict[str, float]:
-    """Enqueue, start one worker, wait for its result, stop it."""
-    result = folder / "result.json"
-    result.unlink(missing_ok=True)
-    environment = {
-        **os.environ,
-        "BENCH_TASKS": str(side.tasks),
-        "BENCH_RESULT": str(result),
-        "BENCH_SERVER": str(server.process.pid),
-        "BENCH_URL": url,
-        "C_FORCE_ROOT": "1",
-        "PYTHONPATH": str(PEERS),
-        "PYTHONWARNINGS": "ignore",
-        "dramatiq_queue_prefetch": "256",  # its default of two a thread does 200 a second
-    }
-    with (folder / "peers.log").open("ab") as log:
-        began = time.perf_counter()
-        subprocess.run(
-            side.enqueue, cwd=PEERS, env=environment, check=True, timeout=RUN_WITHIN_S, stdout=log
-        )
-        enqueued_s = time.perf_counter() - began
-        worker = subprocess.Popen(
-            side.work, cwd=PEERS, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            measured = _wait(result, worker)
-        finally:
-            _stop(worker)
-    return {**measured, "enqueued_per_s": side.tasks / enqueued_s}
-
-
-def _wait(result: Path, worker: subprocess.Popen[bytes]) -> dict[str, float]:
-    deadline = time.monotonic() + RUN_WITHIN_S
-    while not result.exists():
-        if worker.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"no result from {worker.args!r}; see peers.log")
-        time.sleep(0.05)
-    measured: dict[str, float] = json.loads(result.read_text())
-    return measured
-
-
-def _stop(worker: subprocess.Popen[bytes]) -> None:
-    """Stop the worker and the processes that it started: it leads a session of its own."""
-    worker.terminate()
-    try:
-        worker.wait(STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait(STOP_WITHIN_S)
-
-
-def environment_of_peers() -> Path:
-    """The programs of the peers' virtual environment; made when it is missing."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = cache / "millions" / "bench-tasks"
-    wanted = (HERE / "requirements.txt").read_text()
-    marker = folder / "requirements.txt"
-    if not marker.exists() or marker.read_text() != wanted:
-        print(f"installing the peers into {folder} …", flush=True)
-        venv.create(folder, clear=True, with_pip=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "-r"]
-        subprocess.run([*pip, str(HERE / "requirements.txt")], check=True, timeout=600)
-        marker.write_text(wanted)
-    return folder / "bin"
+def medians(side: Side, what: str) -> dict[str, float]:
+    """The median of the rounds, of each figure."""
+    rounds = side.results[what]
+    return {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
 
 
 def report(measured: list[Side]) -> None:
-    """Print the table and write the JSON."""
-    print(f"\n{'':39}{'tasks/s':>9}{'min':>8}{'max':>8}{'worker':>8}{'server':>8}  µs CPU a task")
-    for side in measured:
-        rates = [each["per_s"] for each in side.results]
-        print(
-            f"{side.name:39}{side.median('per_s'):9,.0f}{min(rates):8,.0f}{max(rates):8,.0f}"
-            f"{side.median('worker_cpu_us'):8.0f}{side.median('server_cpu_us'):8.0f}"
-            f"  {side.server}, {side.durable}"
-        )
-    document = {
-        "question": __doc__.splitlines()[0],
-        "python": platform.python_version(),
-        "sides": {
-            side.name: {
-                "server": side.server,
-                "power_cut": side.durable,
-                "tasks": side.tasks,
-                "per_s": side.median("per_s"),
-                "worker_cpu_us": side.median("worker_cpu_us"),
-                "server_cpu_us": side.median("server_cpu_us"),
-                "rounds": side.results,
-            }
-            for side in measured
-        },
-    }
+    """Print a table for each measure; write the JSON, keeping what was not measured now."""
+    path = RESULTS / "tasks.json"
+    document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    document |= {"question": " ".join(__doc__.split("\n\n")[0].split())}
+    document |= {"python": platform.python_version()}
+    document.setdefault("sides", {})
+    for what in sorted({key for side in measured for key in side.results}):
+        print(f"\n{what} worker(s)")
+        for side in [each for each in measured if what in each.results]:
+            found = medians(side, what)
+            shown = "".join(f"{key:>15}{found[key]:9,.1f}" for key in SHOWN[what.split()[0]])
+            print(f"{side.name:30}{len(side.results[what]):3} rounds{shown}")
+            entry = document["sides"].setdefault(side.name, {})
+            entry |= {"server": side.server, "power_cut_loses": side.power_cut_loses}
+            entry[what] = {"median": found, "rounds": side.results[what]}
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "tasks.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
+    """Read the command line, run all rounds, report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="of ours; the peers get up to 3")
+    parser.add_argument("--rounds", type=int, default=5, help="the slowest peers get up to 3")
     parser.add_argument("--only", nargs="*", help="sides whose name begins so")
+    parser.add_argument("--measure", nargs="*", choices=MEASURES, default=list(MEASURES))
+    parser.add_argument("--workers", nargs="*", type=int, default=[1, 2])
     chosen = parser.parse_args()
-    every = sides(environment_of_peers(), chosen.rounds)
-    wanted = [s for s in every if not chosen.only or s.name.startswith(tuple(chosen.only))]
+    wanted = [s for s in sides() if not chosen.only or s.name.startswith(tuple(chosen.only))]
     with tempfile.TemporaryDirectory(prefix="millions-bench-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        redis, postgresql = Redis(folder / "redis"), Postgres(folder)
+        servers: dict[str, Any] = {"redis": Redis(folder / "redis")}
         try:
+            servers["postgresql"] = Postgres(folder)
             for number in range(chosen.rounds):
                 for side in wanted:
-                    if number >= side.rounds:
-                        continue
-                    if side.server == "redis":
-                        redis.empty()
-                        measured = run(side, folder, redis, redis.url)
-                    else:
-                        measured = run(side, folder, postgresql, postgresql.url(side))
-                    side.results.append(measured)
-                    print(f"{side.name}: {measured['per_s']:,.0f}/s", flush=True)
+                    measure(side, folder, servers, chosen, number)
         finally:
-            print((folder / "peers.log").read_text()[-1500:] if sys.exc_info()[0] else "", end="")
-            redis.stop()
-            postgresql.server.stop()
-    report(wanted)
+            log = folder / "peers.log"
+            print(log.read_text()[-1500:] if sys.exc_info()[0] and log.exists() else "", end="")
+            for server in servers.values():
+                server.stop()
+            report(wanted)
 
 
 if __name__ == "__main__":

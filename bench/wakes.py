@@ -29,13 +29,14 @@ import uvloop
 
 from millions import directory
 from millions.directory import Endpoint, QueuePlace
+from millions.runtime.ports import free_port
 from millions.sdk import schema
 from millions.sdk.database import Database
 from millions.sdk.log import lines
 from millions.sdk.tasks import SCHEMA, Tasks
 from millions.sdk.tasks.wake import Hints
 from millions.testing import EmbeddedPostgres, directory_for, eventually
-from millions.testing.postgres import HOST, free_port
+from millions.testing.postgres import HOST
 
 RESULTS = Path(__file__).parent / "results"
 SIDES = ("everybody", "one", "queue", "poll")

@@ -1,71 +1,114 @@
-"""Measures inside a worker: rate and CPU from the first tenth of the tasks to the last one.
+"""What producers, workers and the bench write down of tasks, in one file that all of them map.
 
 It uses nothing but the standard library, for every peer imports it in its own environment.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
+import fcntl
+import mmap
 import os
+import struct
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-TICK = os.sysconf("SC_CLK_TCK")
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+SLOTS = 16
+"""Worker processes at most."""
+
+HEAD = SLOTS * 16
+PAIR = struct.Struct("QQ")
 
 
-def server_cpu_s(pid: int) -> float:
-    """CPU seconds of a server: the process, its live children, and those it has reaped."""
-    total = 0.0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+class Board:
+    """A slot a worker process, and for each task when it was sent and when it ran.
+
+    Times are those of `perf_counter`, which all processes of a machine share on Linux.
+    """
+
+    def __init__(self, path: Path, tasks: int, *, new: bool = False) -> None:
+        size = HEAD + tasks * 16
+        if new:
+            path.write_bytes(bytes(size))
+        self.file = path.open("r+b")
+        self.map = mmap.mmap(self.file.fileno(), size)
+        times = memoryview(self.map)[HEAD:].cast("d")
+        self.sent, self.ran = times[:tasks], times[tasks:]
+        self.counts = memoryview(self.map)[:HEAD].cast("Q")
+
+    def take_slot(self) -> int:
+        """Where this process counts."""
+        fcntl.flock(self.file, fcntl.LOCK_EX)
         try:
-            fields = (entry / "stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        if int(entry.name) == pid:
-            total += sum(int(each) for each in fields[11:15])
-        elif int(fields[1]) == pid:
-            total += sum(int(each) for each in fields[11:13])
-    return total / TICK
+            at = next(at for at in range(0, SLOTS * 2, 2) if not self.counts[at])
+            self.counts[at] = os.getpid()
+        finally:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
+        return at + 1
+
+    def workers(self) -> dict[int, int]:
+        """How many tasks each process ran, by pid."""
+        pairs = PAIR.iter_unpack(self.map[:HEAD])
+        return dict(pair for pair in pairs if pair[0])
+
+
+def board() -> Board:
+    """The one of this run."""
+    return Board(Path(os.environ["BENCH_BOARD"]), int(os.environ["BENCH_TASKS"]))
 
 
 class Counter:
     """`count()` is what the measured task does, and all it does."""
 
     def __init__(self) -> None:
-        self.tasks = int(os.environ["BENCH_TASKS"])
-        self.warm = self.tasks // 10
-        self.path = Path(os.environ["BENCH_RESULT"])
-        self.server = int(os.environ["BENCH_SERVER"])
-        self.ran = 0
+        self.board = board()
+        self.noted = bool(os.environ.get("BENCH_NOTED"))
+        self.takes_s = float(os.environ.get("BENCH_TAKES_S", "0"))
         self.lock = threading.Lock()
-        self.began = (0.0, 0.0, 0.0)
+        self.slot = 0
 
-    def count(self) -> None:
-        """Count one task; write the result with the last."""
+    def count(self, number: int) -> None:
+        """Count one task; note when it began, or ended where it takes time."""
+        if self.takes_s:
+            time.sleep(self.takes_s)
+        if self.noted:
+            self.board.ran[number] = time.perf_counter()
         with self.lock:
-            self.ran += 1
-            if self.ran == self.warm:
-                self.began = (time.perf_counter(), time.process_time(), server_cpu_s(self.server))
-            elif self.ran == self.tasks:
-                self.write()
+            if not self.slot:
+                self.slot = self.board.take_slot()
+            self.board.counts[self.slot] += 1
 
-    def write(self) -> None:
-        """Write what was measured, atomically."""
-        wall_s = time.perf_counter() - self.began[0]
-        cpu_s = time.process_time() - self.began[1]
-        served_s = server_cpu_s(self.server) - self.began[2]
-        tasks = self.tasks - self.warm
-        half = self.path.with_suffix(".half")
-        half.write_text(
-            json.dumps(
-                {
-                    "per_s": tasks / wall_s,
-                    "worker_cpu_us": cpu_s / tasks * 1e6,
-                    "server_cpu_us": served_s / tasks * 1e6,
-                }
-            )
-        )
-        half.replace(self.path)
+
+class Sending:
+    """The numbers of the tasks to send, at a steady rate or as fast as they are taken."""
+
+    def __init__(self, count: int) -> None:
+        self.board = board()
+        self.count = count
+        self.rate = float(os.environ.get("BENCH_RATE", "0"))
+        self.began_s = time.perf_counter()
+
+    def __iter__(self) -> Iterator[int]:
+        for number in range(self.count):
+            if wait_s := self.wait_s(number):
+                time.sleep(wait_s)
+            self.board.sent[number] = time.perf_counter()
+            yield number
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        for number in range(self.count):
+            if wait_s := self.wait_s(number):
+                await asyncio.sleep(wait_s)
+            self.board.sent[number] = time.perf_counter()
+            yield number
+
+    def wait_s(self, number: int) -> float:
+        """Until it is this one's turn."""
+        if not self.rate:
+            return 0.0
+        return max(0.0, self.began_s + number / self.rate - time.perf_counter())

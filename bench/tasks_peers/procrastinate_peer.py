@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 
-from counting import Counter
+from counting import Counter, Sending
 from procrastinate import App, PsycopgConnector
 
 app = App(connector=PsycopgConnector(conninfo=os.environ["BENCH_URL"]))
@@ -14,8 +14,8 @@ counter = Counter()
 
 
 @app.task(name="noop")
-async def noop(_number: int) -> None:
-    counter.count()
+async def noop(number: int) -> None:
+    counter.count(number)
 
 
 async def enqueue(tasks: int) -> None:
@@ -25,7 +25,12 @@ async def enqueue(tasks: int) -> None:
         except Exception as error:
             if "already exists" not in str(error.__cause__ or error):
                 raise
-        await noop.batch_defer_async(*({"_number": each} for each in range(tasks)))
+        sending = Sending(tasks)
+        if sending.rate:
+            async for each in sending:
+                await noop.defer_async(number=each)
+        else:
+            await noop.batch_defer_async(*({"number": each} for each in range(tasks)))
 
 
 if __name__ == "__main__":

@@ -6,21 +6,23 @@ import asyncio
 import os
 import sys
 
-from counting import Counter
+from counting import Counter, Sending
 from taskiq_redis import RedisStreamBroker
 
-broker = RedisStreamBroker(url=os.environ["BENCH_URL"])
+BACK_S = float(os.environ.get("BENCH_BACK_S", "0"))
+BACK = {"idle_timeout": int(BACK_S * 1000)} if BACK_S else {}
+broker = RedisStreamBroker(url=os.environ["BENCH_URL"], **BACK)
 counter = Counter()
 
 
 @broker.task(task_name="noop")
-async def noop(_number: int) -> None:
-    counter.count()
+async def noop(number: int) -> None:
+    counter.count(number)
 
 
 async def enqueue(tasks: int) -> None:
     await broker.startup()
-    for each in range(tasks):
+    async for each in Sending(tasks):
         await noop.kiq(each)
     await broker.shutdown()
 

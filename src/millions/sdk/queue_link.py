@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from millions.sdk.log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
     from millions.directory import QueuePlace
 
@@ -72,7 +72,11 @@ class Link:
         self._opening = asyncio.create_task(self._open(), name="millions queue link")
 
     async def publish(self, name: str, payload: bytes) -> bool:
-        """Hand a message over. False: there is no connection, or it takes no more."""
+        """Hand a message over. False: there is no connection, or it takes no more.
+
+        A broker that takes nothing keeps a publisher waiting only once the client holds 2 MiB, for
+        `SETTLED_LIMIT_S` each, until the broker counts as away.
+        """
         if not self.connected:
             return False
         try:
@@ -85,11 +89,14 @@ class Link:
         """Hear messages of these patterns, and of no others; return when the broker knows it."""
         wanted = set(patterns)
         async with self._subscribing:
-            for gone in self._patterns.keys() - wanted:
-                subscription = self._patterns.pop(gone)
-                if subscription is not None:
-                    with contextlib.suppress(Exception):
-                        await subscription.unsubscribe()
+            gone = [self._patterns.pop(each) for each in self._patterns.keys() - wanted]
+            with contextlib.suppress(TimeoutError):  # a broker that takes nothing tells nothing
+                async with _bounded() as ends_at_s:
+                    for subscription in gone:
+                        _check(ends_at_s)
+                        with contextlib.suppress(Exception):
+                            if subscription is not None:
+                                await subscription.unsubscribe()
         for new in wanted - self._patterns.keys():
             self._patterns[new] = None
         if self.connected:
@@ -105,11 +112,11 @@ class Link:
             await asyncio.gather(opening, return_exceptions=True)
         client, self._client = self._client, None
         if client is not None:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(CLOSE_LIMIT_S):
-                    if client.is_connected:
-                        await client.flush()
-                    await client.close()
+            # In a task of its own: where the library cancels a task of its own that waits for the
+            # same socket to close, whoever closes it meets that cancellation as if it were theirs.
+            ending = asyncio.create_task(_end(client), name="millions queue ending")
+            await asyncio.wait({ending}, timeout=CLOSE_LIMIT_S)
+            ending.cancel()
 
     async def _open(self) -> None:
         try:
@@ -131,6 +138,7 @@ class Link:
             max_reconnect_attempts=-1,
             reconnect_time_wait=RECONNECT_S,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # it sleeps so long
             connect_timeout=CONNECT_LIMIT_S,
+            flush_timeout=SETTLED_LIMIT_S,
             ping_interval=PING_S,
             max_outstanding_pings=PINGS_MAX,
             error_cb=_quietly,
@@ -143,15 +151,18 @@ class Link:
 
     async def _subscribe(self) -> None:
         async with self._subscribing:
-            for pattern, known in tuple(self._patterns.items()):
-                if known is None:
-                    self._patterns[pattern] = await self._client.subscribe(
-                        self._prefix + pattern, queue=self._group, cb=self._heard
-                    )
+            async with _bounded() as ends_at_s:
+                for pattern, known in tuple(self._patterns.items()):
+                    _check(ends_at_s)
+                    if known is None:
+                        self._patterns[pattern] = await self._client.subscribe(
+                            self._prefix + pattern, queue=self._group, cb=self._heard
+                        )
             # Its PING overtakes what it has yet to write: the first answer says that all is
             # written, the second that the broker has read it.
-            await self._client.flush(SETTLED_LIMIT_S)
-            await self._client.flush(SETTLED_LIMIT_S)
+            for _ in range(2):
+                async with _bounded():
+                    await self._client.flush(SETTLED_LIMIT_S)
 
     async def _heard(self, message: Any) -> None:
         self._ears.carried(message.data)
@@ -166,6 +177,28 @@ class Link:
         with contextlib.suppress(Exception):  # lost again meanwhile: then this comes again too
             await self._subscribe()
         self._ears.link_up()
+
+
+async def _end(client: Any) -> None:
+    """Send what is left, and close the connection, whatever the library meets in that."""
+    with contextlib.suppress(Exception):
+        if client.is_connected:
+            await client.flush()
+        await client.close()
+
+
+@contextlib.asynccontextmanager
+async def _bounded() -> AsyncGenerator[float, None]:
+    """Bound what is asked of the client; when it ends, by the clock of the loop."""
+    ends_at_s = asyncio.get_running_loop().time() + SETTLED_LIMIT_S
+    async with asyncio.timeout_at(ends_at_s):
+        yield ends_at_s
+
+
+def _check(ends_at_s: float) -> None:
+    """Raise TimeoutError after the end: the client swallows the cancellation that says so."""
+    if asyncio.get_running_loop().time() >= ends_at_s:
+        raise TimeoutError
 
 
 async def _quietly(_error: Exception) -> None:

@@ -1,6 +1,6 @@
 """Workers: processes that only run tasks, apart from the web servers that enqueue them.
 
-Runs: `python -m millions.sdk.tasks`, one process a server, of the same release as the web tier.
+Runs: `python -m millions.sdk.tasks`, one process a server, of the web tier's release or an own one.
 Gives: nothing itself; with workers in the stack the tier `tasks` tells web servers to run none.
 Source: the worker processes of Celery and Sidekiq; what a task is, is said in `sdk/tasks`.
 """
@@ -151,7 +151,7 @@ def scaling(context: Context) -> Rule | None:
         first=found.first,
         target=float(workers.oldest_task_s),
         idle_s=float(workers.servers_idle_s),
-        release=context.places.release,
+        release=context.places.released("workers")[0],
         asks=WORK_PAGE,
     )
 
@@ -176,15 +176,16 @@ def check(context: Context, read: ReadData) -> None:  # noqa: ARG001  # the shap
 def _unit(context: Context, number: int) -> Unit:
     workers, places = context.table("workers", Workers), context.places
     private = addresses.private(places.network, INDEX, number, PRIVATE_PORT)
+    release, folder = places.released("workers")
     return Unit(
         name=f"workers.{number}",
         tier="workers",
         server=f"workers-{number}",
         group=GROUP,
         command=(places.python, "-m", "millions.sdk.tasks", *_arguments(context)),
-        environment=_environment(context),
+        environment=_environment(context, folder),
         secret_environment=places.secret_files,
-        working_folder=places.release_folder,
+        working_folder=folder,
         address=private,
         probe=Probe(
             address=private,
@@ -198,7 +199,7 @@ def _unit(context: Context, number: int) -> Unit:
         ),
         needs=("database", "web"),
         handover=True,
-        release=places.release,
+        release=release,
         limits=Limits(memory_mib=_most_mib(workers), log_mib=workers.log_mib),
     )
 
@@ -222,11 +223,11 @@ def _arguments(context: Context) -> tuple[str, ...]:
     )
 
 
-def _environment(context: Context) -> tuple[tuple[str, str], ...]:
+def _environment(context: Context, folder: str) -> tuple[tuple[str, str], ...]:
     app, places = context.app, context.places
     own = {
         "PATH": places.path,
-        "PYTHONPATH": places.release_folder,
+        "PYTHONPATH": folder,
         "PYTHONUNBUFFERED": "1",
         "MILLIONS_STARTED_WITH": context.started_with,
     }

@@ -27,11 +27,11 @@ from millions.directory import read as read_directory
 from millions.runtime import processes
 from millions.runtime.belonging import members as members_of
 from millions.runtime.pools import Control
+from millions.runtime.ports import free_port
 from millions.runtime.state import StateFolder, open_folder
 from millions.sdk.store.progress import unmoved
 from millions.testing import eventually
 from millions.testing.load import Connection, get
-from millions.testing.postgres import free_port
 from millions.tiers.haproxy import BACKEND
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ web = "store_app:app"
 
 [web]
 servers = 2
-drain_s = 5
+drain_s = 15
 canary_s = 0
 
 [balancer]
 listen = "127.0.0.1:{port}"
-drain_s = 5
+drain_s = 15
 
 [database]
 memory_mib = 64
@@ -242,7 +242,7 @@ class Users:
         self._ends = True
         await asyncio.gather(*self._tasks)
         if self.troubles:
-            print(self._site.millions("logs", "--level", "error", status=None))  # noqa: T201
+            print(self._site.millions("logs", "--level", "info", status=None)[-60_000:])  # noqa: T201
         assert not self.troubles, self.troubles
 
     async def more(self, steps: int = 150) -> None:

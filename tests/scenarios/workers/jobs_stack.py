@@ -7,13 +7,13 @@ import json
 import os
 import shutil
 import signal
-import socket
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from millions.runtime.ports import free_port
 from millions.testing import command_line, eventually
 from millions.testing.load import ask, get
 
@@ -46,9 +46,7 @@ class Jobs:
     def __init__(self, root: Path, name: str) -> None:
         self.folder = root / name
         self.home = root / f"{name}-state"
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.folder.mkdir()
         self.home.mkdir(mode=0o755)
         for each in ("jobs_app.py", "jobs_migrate.py"):

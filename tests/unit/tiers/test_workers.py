@@ -1,7 +1,8 @@
-"""Workers run the release of the web tier, on addresses of their own; web servers then run none."""
+"""Workers run the web tier's release or an own one; web servers then run no tasks."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,19 @@ def test_each_worker_has_the_release_the_secrets_and_an_address_of_its_own() -> 
     assert one.release == PLACES.release
     assert one.secret_environment == PLACES.secret_files
     assert one.command[3:5] == ("photos.web:app", "photos.tasks")
+
+
+def test_a_release_of_their_own_leaves_the_web_servers_as_they_are() -> None:
+    folder = "/state/releases/r2-11111111"
+    own = dataclasses.replace(PLACES, own_releases=(("workers", "r2-11111111", folder),))
+    read = stack.parse(APP + "[workers]\nservers_max = 3\n")
+    (web, *_), (before, *_) = stack.units(read, own), stack.units(read, PLACES)
+    assert web == before
+    there = [unit for unit in stack.units(read, own) if unit.tier == "workers"]
+    assert {unit.release for unit in there} == {"r2-11111111"}
+    assert {unit.working_folder for unit in there} == {folder}
+    assert {dict(unit.environment)["PYTHONPATH"] for unit in there} == {folder}
+    assert [rule.release for rule in stack.scaling(read, own)] == ["r2-11111111"]
 
 
 def test_queues_and_limits_reach_the_command() -> None:

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from millions.errors import CommitUnknownError, EventError, UnavailableError
-from millions.sdk.cache.listening import Listening
 from millions.sdk.events import envelope
 from millions.sdk.events.envelope import MISSED, Event
 from millions.sdk.events.subscription import ROOM, Subscription
 from millions.sdk.identifiers import uuid7
+from millions.sdk.listening import Listening
 from millions.sdk.log import log
 from millions.sdk.queue_link import Link
 from millions.sdk.retry import Patience
@@ -44,6 +44,9 @@ SEEN_MAX = 10_000
 
 BOTH_WAYS_S = 3.0
 """After the servers have changed events go both ways, until everybody has heard of it."""
+
+CLOSE_LIMIT_S = 5.0
+"""What is not told within this time after the noun was closed is not told."""
 
 LOSS_WINDOW_S = 5.0
 """What was handed to a broker within this time before it was lost may be lost with it."""
@@ -78,12 +81,9 @@ class Events:
         self._connect(directory.queue)
 
     async def close(self) -> None:
-        """Send what waits; stop hearing."""
+        """Send what waits, within a bound; stop hearing."""
         self._is_open = False
-        if self._sending:
-            await asyncio.wait(self._sending)
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
+        await self._sent()
         link, self._link = self._link, None
         if link is not None:
             await link.close()
@@ -137,6 +137,20 @@ class Events:
             )
         return Subscription(patterns, room=room, join=self._join, leave=self._leave)
 
+    async def _sent(self) -> None:
+        """Wait until everything is sent; who waits for what is not gets an error."""
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                while self._sending:
+                    await asyncio.wait(self._sending)
+                if self._writing is not None:
+                    await asyncio.wait([self._writing])
+        except TimeoutError:
+            late = [*self._sending, *([self._writing] if self._writing else [])]
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=CLOSE_LIMIT_S)
+
     # what Link and Listening say
 
     def hear(self, payload: str) -> None:
@@ -176,10 +190,14 @@ class Events:
     async def _join(self, subscription: Subscription) -> None:
         async with self._joining:
             self._subscriptions.append(subscription)
-            if self._listening is None:
-                self._listening = Listening(self._db, self, CHANNEL)
-                await self._listening.open()
-            await self._want()
+            try:
+                if self._listening is None:
+                    self._listening = Listening(self._db, self, CHANNEL)
+                    await self._listening.open()
+                await self._want()
+            except BaseException:  # nobody leaves what they have not entered
+                self._subscriptions.remove(subscription)
+                raise
 
     async def _leave(self, subscription: Subscription) -> None:
         async with self._joining:
@@ -237,10 +255,12 @@ class Events:
             batch, self._pending = self._pending[:BATCH_MAX], self._pending[BATCH_MAX:]
             try:
                 await self._write_once([payload for payload, _ in batch])
+            except asyncio.CancelledError:
+                _fail([*batch, *self._pending], _closed())
+                self._pending = []
+                raise
             except Exception as error:  # noqa: BLE001  # each caller gets it
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
+                _fail(batch, error)
             else:
                 for _, future in batch:
                     if not future.done():
@@ -264,6 +284,20 @@ class Events:
                 await patience.pause(error)
             else:
                 return
+
+
+def _fail(batch: list[tuple[str, asyncio.Future[None]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)
+
+
+def _closed() -> UnavailableError:
+    return UnavailableError(
+        cannot="publish an event",
+        because=f"events was closed, and {CLOSE_LIMIT_S:g} s later the database had not answered",
+        try_="millions status",
+    )
 
 
 async def _close_later(link: Link) -> None:

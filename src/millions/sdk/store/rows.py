@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 STATEMENT_LIMIT_S = 15.0
 CHECKOUT_LIMIT_S = 10.0
 
-OUT_OF_RANGE = "22003"
-
 
 class PoolSource(Protocol):
     """Where raw connections come from: the database."""

@@ -63,8 +63,7 @@ def over_time(run: Run) -> TimeoutError:
 def words_of(error: BaseException) -> str:
     """The end of the traceback, as PostgreSQL can keep it."""
     lines = [str(error)] if isinstance(error, RaisedInProcessError) else None
-    text = "".join(lines or traceback.format_exception(error))[-ERROR_MAX:].replace("\0", "�")
-    return text.encode("utf-8", "replace").decode()
+    return current.storable("".join(lines or traceback.format_exception(error))[-ERROR_MAX:])
 
 
 def kind_of(error: BaseException) -> str:

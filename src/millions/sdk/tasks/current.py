@@ -89,7 +89,7 @@ class Current:
         if self._report is not None and now_s - self._told_at_s >= PROGRESS_EVERY_S:
             self._told_at_s = now_s
             within = min(max(float(fraction), 0.0), 1.0)
-            self._report(self._claim.id, within, words[:WORDS_MAX])
+            self._report(self._claim.id, within, storable(words[:WORDS_MAX]))
 
     async def complete_in(self, session: Session) -> None:
         """Acknowledge this task within `session`'s transaction: its effect and this are one.
@@ -132,3 +132,8 @@ def current() -> Current:
 def enter(attempt: Current) -> None:
     """Make `attempt` the current one in this context."""
     _current.set(attempt)
+
+
+def storable(text: str) -> str:
+    """Answer the text as PostgreSQL can keep it: without NUL and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

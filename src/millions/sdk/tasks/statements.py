@@ -113,7 +113,14 @@ BEAT = """
     UPDATE millions.task_workers SET seen_at = now(), missing_since = NULL WHERE id = $1
     RETURNING id
 """
-LEAVE = "DELETE FROM millions.task_workers WHERE id = $1"
+LEAVE = f"""
+    WITH given_back AS (
+        UPDATE millions.tasks SET state = {READY}, worker = NULL, attempt = attempt - 1
+        WHERE state = {HELD} AND worker = $1
+    )
+    DELETE FROM millions.task_workers WHERE id = $1
+"""
+"""A worker that signs off holds nothing: nobody looks for the tasks of one that is not listed."""
 
 TRY_TEND = f"SELECT pg_try_advisory_xact_lock({TEND_LOCK}, 0) AS mine, now() AS now"
 

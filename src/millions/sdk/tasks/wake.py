@@ -32,6 +32,9 @@ SPACING_S = 0.005
 PAYLOAD_MAX = 7000
 """PostgreSQL takes 8000 bytes."""
 
+CLOSE_LIMIT_S = 5.0
+"""Hints that are not sent this long after the noun was closed are lost: workers poll."""
+
 HOPS = 3
 """So often a hint is handed on before everybody is told."""
 
@@ -139,9 +142,11 @@ class Hints:
             await former.close()
 
     async def close(self) -> None:
-        """Wait for what is being sent."""
-        if self._sending is not None:
-            await asyncio.wait([self._sending])
+        """Wait for what is being sent, within a bound."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            await asyncio.wait([sending], timeout=CLOSE_LIMIT_S)
+            sending.cancel()
         link, self._link, self._place = self._link, None, None
         if link is not None:
             await link.close()

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 POLL_S = 2.0
 """Hints may be lost; the database is asked at least this often."""
 
+POLL_LEAST = 0.75
+"""Polls are shortened by chance to down to this share, so that workers do not ask all at once."""
+
 DRAIN_S = 25.0
 """How long a stopping worker lets its tasks go on: less than the supervisor waits for it (30 s)."""
 
@@ -251,7 +254,7 @@ class Worker:
         self._pace.exchanged(claims, wanted, took_s=took_s, now_s=now_s)
         self._vacuum.consider(self._runner.finished)
         if wanted:
-            self._poll_at_s = now_s + POLL_S * random.uniform(0.75, 1.25)  # noqa: S311  # jitter
+            self._poll_at_s = now_s + POLL_S * random.uniform(POLL_LEAST, 1.0)  # noqa: S311  # jitter
         if claims:
             kept = self._pace.within_limits(claims)
             self._runner.hold(kept, worker=self._lane.worker, shard=self._shard)

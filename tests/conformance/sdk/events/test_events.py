@@ -24,6 +24,28 @@ async def test_every_process_that_listens_hears_each_event_once(process, another
         assert each.missed == 0
 
 
+async def test_who_gives_up_joining_leaves_nothing_behind(process, monkeypatch):
+    events = process.events
+    began = asyncio.Event()
+
+    async def never():
+        began.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(events, "_want", never)
+
+    async def joins():
+        async with events.subscribe("photo.>"):
+            pass
+
+    joining = asyncio.create_task(joins())
+    await began.wait()
+    joining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+    assert not events._subscriptions
+
+
 async def test_events_of_one_publisher_come_in_their_order(process, another_process):
     other = await another_process()
     await other.listens("n")
@@ -153,3 +175,9 @@ async def test_many_at_once_are_published_together(process, another_process):
     await asyncio.gather(*(process.events.publish("x", number) for number in range(300)))
     await eventually(lambda: len(other.heard) == 300)
     assert sorted(other.data()) == [*range(300)]
+
+
+async def test_its_listening_is_named_by_its_channel(process):
+    await process.listens("x")
+    names = [each.get_name() for each in asyncio.all_tasks()]
+    assert names.count("listening millions_events") == 1

@@ -4,6 +4,10 @@ import asyncio
 import dataclasses
 import signal
 
+import pytest
+
+from millions.errors import UnavailableError
+from millions.sdk.events import Events, noun
 from millions.testing import eventually
 
 
@@ -88,3 +92,43 @@ async def test_no_event_is_missed_while_processes_go_over_to_a_broker_one_after_
     await task
     await eventually(lambda: len(other.data()) == len(published), within_s=20)
     assert other.data() == published
+
+
+class Silent:
+    """A database that takes a statement and never answers, nor ends the wait."""
+
+    def pool(self):
+        return self
+
+    async def execute(self, *_statement, **_limit):
+        await asyncio.Event().wait()
+
+
+async def test_closing_waits_a_bounded_time_for_a_database_that_never_answers(
+    events_directory, monkeypatch
+):
+    monkeypatch.setattr(noun, "CLOSE_LIMIT_S", 0.1)
+    events = Events(Silent())
+    await events.open(events_directory)
+    publishing = [asyncio.create_task(events.publish("x", n)) for n in range(noun.BATCH_MAX + 1)]
+    await eventually(lambda: events._writing is not None)
+    await asyncio.wait_for(events.close(), 10)
+    for each in publishing:
+        with pytest.raises(UnavailableError, match="events was closed"):
+            await asyncio.wait_for(each, 10)
+
+
+async def test_who_publishes_or_changes_what_it_hears_waits_a_bounded_time_for_a_frozen_broker(
+    broker, opens, distributed
+):
+    one = await opens(distributed)
+    link = one.events._link
+    broker.send(signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(30):
+            for _ in range(20):
+                await link.publish("x", b"x" * 1_000_000)
+        await asyncio.wait_for(link.want(f"n{number}" for number in range(2_000)), 20)
+        await asyncio.wait_for(link.want([]), 20)
+    finally:
+        broker.send(signal.SIGCONT)

@@ -6,7 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from millions.sdk.tasks.wake import _payloads
+from millions.sdk.tasks import wake
+from millions.sdk.tasks import worker as workers
+from millions.sdk.tasks.wake import Hints, _payloads
 from millions.testing import eventually
 
 POLL_AND_SLACK_S = 15
@@ -19,9 +21,10 @@ def counted(process, monkeypatch):
     exchange = lane.exchange
 
     async def counting(done, lines, wanted):
+        found = await exchange(done, lines, wanted)
         if wanted:
             asked.append(wanted)
-        return await exchange(done, lines, wanted)
+        return found
 
     monkeypatch.setattr(lane, "exchange", counting)
     return asked
@@ -94,6 +97,39 @@ async def test_a_lost_hint_delays_a_task_by_a_poll(process, another_process, sta
     monkeypatch.setattr(process.tasks._wake, "_send_soon", lambda: None)
     await record.enqueue("lost")
     await eventually(lambda: other.ran["lost"] == 1, within_s=POLL_AND_SLACK_S)
+
+
+async def test_a_lost_hint_delays_a_task_by_the_longest_poll_at_most(
+    process, another_process, stack, monkeypatch
+):
+    monkeypatch.setattr(workers.random, "uniform", lambda _least, most: most)
+    other = await another_process()
+    await working(other, stack)
+    record = process.recorder()
+    monkeypatch.setattr(process.tasks._wake, "_send_soon", lambda: None)
+    polled, delays_s = counted(other, monkeypatch), []
+    for number in range(3):
+        before = len(polled)
+        await eventually(lambda before=before: len(polled) > before, within_s=POLL_AND_SLACK_S)
+        began_s = time.monotonic()
+        await record.enqueue(number)
+        await eventually(lambda number=number: other.ran[number] == 1, within_s=POLL_AND_SLACK_S)
+        delays_s.append(time.monotonic() - began_s)
+    assert 1.5 < min(delays_s) < workers.POLL_S + 0.3, "each was enqueued right after a poll"
+
+
+async def test_closing_waits_a_bounded_time_for_hints_that_a_database_never_takes(monkeypatch):
+    class Silent:
+        async def execute(self, *_statement, **_limit):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(wake, "CLOSE_LIMIT_S", 0.1)
+    hints = Hints(Silent)
+    hints.announce("default", 1)
+    sending = hints._sending
+    await asyncio.sleep(0)
+    await asyncio.wait_for(hints.close(), 10)
+    await eventually(sending.cancelled)
 
 
 def test_hints_for_very_many_queues_are_several_messages():

@@ -48,6 +48,29 @@ async def test_a_task_is_ready_then_running_with_progress_then_done_with_its_res
     assert (done.result, done.progress) == ({"counted": 3}, 1.0)
 
 
+async def test_words_that_no_database_keeps_are_told_as_near_as_they_can_be(process):
+    release = asyncio.Event()
+
+    @process.tasks.task(name="named", keep_s=60)
+    async def named():
+        process.tasks.current().progress(0.5, "a\0b \ud800")
+        await release.wait()
+
+    record = process.recorder()
+    task_id = await named.enqueue()
+    async with process.tasks.worker():
+
+        async def told():
+            found = await process.tasks.outcome(task_id)
+            return found.words if found.progress else None
+
+        assert await eventually(told) == "a\ufffdb ?"
+        other = await record.enqueue("x")
+        await reaches(process, other, "gone")
+        release.set()
+        await reaches(process, task_id, "done")
+
+
 async def test_none_is_a_result_too_and_of_what_is_not_kept_nothing_is_known(process):
     @process.tasks.task(name="kept", keep_s=60)
     def kept():

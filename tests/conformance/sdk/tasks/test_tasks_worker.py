@@ -8,6 +8,7 @@ import pytest
 
 from millions.errors import TaskError
 from millions.sdk import requests
+from millions.sdk.tasks.lane import Lane
 from millions.testing import eventually
 
 USER = "user-1"
@@ -73,6 +74,32 @@ async def test_a_stopping_worker_gives_back_what_does_not_finish(process):
     assert {tuple(row)[1:] for row in rows} == {(0, 0, None)}
     assert process.ran == {}
     assert (await process.tasks.statistics()).workers == 0
+
+
+async def test_a_worker_signs_off_with_nothing_although_it_could_not_say_how_its_tasks_went(
+    process, another_process, monkeypatch
+):
+    """As when the database does not answer until the very end: the outcomes are never told."""
+    other = await another_process()
+    process.recorder()
+    record = other.recorder()
+    worker = process.tasks.worker(drain_s=0.05)
+    exchange = worker._lane.exchange
+
+    async def unheard(done, lines, wanted):
+        if done:
+            await asyncio.Event().wait()
+        return await exchange(done, lines, wanted)
+
+    monkeypatch.setattr(Lane, "exchange", staticmethod(unheard))
+    await worker.__aenter__()
+    await record.enqueue("a")
+    await eventually(lambda: process.ran == {"a": 1})
+    await worker.stop()
+    assert [tuple(row) for row in await process.rows("state, worker")] == [(0, None)]
+    monkeypatch.undo()
+    async with other.tasks.worker():
+        await eventually(lambda: other.ran == {"a": 1})
 
 
 async def test_what_a_stopped_worker_gave_back_runs_elsewhere_at_once(process, another_process):

@@ -3,7 +3,7 @@
 Runs the tour of `make climb` with the application of drills, 300 requests a
 second, and stays on each rung so that 100,000 are asked in all; reads the report that it leaves.
 
-    python bench/climb.py [--stay 15] [--rate 300] [--drive pure]
+    python bench/climb.py [--stay 15] [--rate 300] [--drive pure] [--path /each ...]
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def climbed(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             *(sys.executable, "-m", "millions.cli.climbing.tour", str(ROOT / "examples/photos")),
             *("--stay", str(arguments.stay), "--rate", str(arguments.rate)),
             *("--drive", arguments.drive, "--out", str(folder)),
+            *(word for each in arguments.path for word in ("--path", each)),
         ],
         timeout=WITHIN_S,
         check=False,  # a climb on which something failed has a report as well
@@ -51,7 +52,7 @@ def show(found: dict[str, Any]) -> None:
         print(
             f"  {each['rung_from']} -> {each['rung_to']}  {each['name']:28}"
             f" {each['ended'] - each['began']:6.1f} s"
-            f"  no answer for {each['pause'] * 1e3:5.0f} ms{over}"
+            f"  no answer for {each['pause'] * 1e3:5.0f} ms, slowest {each['worst']:.2f} s{over}"
         )
     first = next((each["cpu_a_request_s"] for each in stays if each["cpu_a_request_s"]), 0.0)
     for each in stays:
@@ -68,6 +69,7 @@ def main() -> None:
     arguments.add_argument("--stay", type=float, default=15.0)
     arguments.add_argument("--rate", type=float, default=300.0)
     arguments.add_argument("--drive", default="pure")
+    arguments.add_argument("--path", action="append", default=[])
     with tempfile.TemporaryDirectory(prefix="millions-bench-") as folder:
         found = climbed(arguments.parse_args(), Path(folder) / "climb")
     show(found)

@@ -104,7 +104,7 @@ def list_(*, as_json: bool) -> None:
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Folder for history and report. Default: below the state folder.",
+    help="Folder for history and report. Default: drill-reports, beside the states of all stacks.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.pass_context

@@ -11,11 +11,17 @@ if TYPE_CHECKING:
 
 
 def touches(before: Iterable[Unit], after: Iterable[Unit]) -> str:
-    """Answer which units start, are replaced and stop between two lists of what is wanted."""
-    one, two = ({each.name: each.revision for each in units} for units in (before, after))
+    """Answer which units start, are replaced and stop between two lists of what is wanted.
+
+    Of a unit that is taken over, what it runs goes on.
+    """
+    one, two = ({each.name: each for each in units} for units in (before, after))
+    both = [name for name in two if name in one and one[name].revision != two[name].revision]
+    kept = [name for name in both if one[name].goes_on_as(two[name])]
     found = {
         "starts": [name for name in two if name not in one],
-        "replaces": [name for name in two if name in one and one[name] != two[name]],
+        "replaces": [name for name in both if name not in kept],
+        "takes over": kept,
         "stops": [name for name in one if name not in two],
     }
     return "; ".join(f"{verb} {', '.join(names)}" for verb, names in found.items() if names)

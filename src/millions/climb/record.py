@@ -13,6 +13,8 @@ from typing import Literal, get_args
 from millions.errors import StateError
 
 FILE = "climb.jsonl"
+UNDER_WAY = "climb.json"
+"""Is in the state folder while a climb is not at its end."""
 
 Kind = Literal["climb", "step", "phase"]
 """The whole of it; one of its steps; one thing that is waited for within a step."""

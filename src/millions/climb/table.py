@@ -40,6 +40,7 @@ TABLE: dict[tuple[State, Event], State] = {
     (State.PROVING, Event.BEGUN): State.CHANGING,
     (State.PROVING, Event.PROVEN): State.READY,
     (State.PROVING, Event.TURNED): State.READY,
+    (State.ENDING, Event.TURNED): State.READY,
     (State.ENDING, Event.WRITTEN): State.DONE,
 }
 """What follows. A step that was broken off is begun again, whatever was done of it."""

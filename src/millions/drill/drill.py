@@ -14,6 +14,9 @@ CRASH = ("G1", "G3", "G4")
 NOUNS = ("G1", "G3", "G4", "G5", "G6")
 """What the target `nouns` can prove."""
 
+THEIRS = ("G5", "G6")
+"""What only it can prove: no fault excuses an old cached value or a lost task."""
+
 AT_S = 6.0
 
 
@@ -35,6 +38,11 @@ class Drill:
     lasts_s: float = 20.0
     small_disk: bool = False
     target: str = "pure"
+
+    def proves(self, target: str) -> tuple[str, ...]:
+        """Which promises a run with these users is judged by: theirs too, whatever is broken."""
+        more = THEIRS if target == "nouns" else ()
+        return (*self.promises, *(each for each in more if each not in self.promises))
 
     def allowed(self, rung: int) -> str:
         """Which requests may fail on this rung."""

@@ -172,6 +172,20 @@ ALL = (
     ),
     *HIGHER,
     Drill(
+        name="climb",
+        says="The stack climbs to all tiers, and back to where it was.",
+        steps=one("climb"),
+        promises=("G1", "G2", "G4"),
+        may_fail="none",
+    ),
+    Drill(
+        name="kill-while-climbing",
+        says="Units die by chance while the stack climbs to all tiers and back.",
+        steps=one("climb-killed"),
+        promises=CRASH,
+        may_fail="in-flight",
+    ),
+    Drill(
         name="nothing",
         says="Nothing is broken: what the load alone looks like.",
         steps=(),

@@ -84,7 +84,7 @@ async def perform(plan: Plan, say: Callable[[str], None]) -> Outcome:
     async with AsyncExitStack() as hold:
         stage = await _stage(plan, source, rung, hold, say)
         header = Header(
-            promises=plan.drill.promises,
+            promises=plan.drill.proves(plan.target),
             may_fail=plan.drill.allowed(rung),
             drill=plan.drill.name,
             note=f"rung {rung}, {plan.target}, {plan.clients} clients, "

@@ -101,7 +101,7 @@ class Run:
             except MillionsError as error:
                 self.problems.append(str(error))
                 note = str(error)
-            number = self._note(step, scene.struck or [began], now(), note)
+            number = self._note(scene, began, note)
             self.say(f"{step}: {note}")
             if what.lasts or step.aim == SUPERVISOR:
                 await asyncio.sleep(step.for_s)
@@ -123,13 +123,14 @@ class Run:
                 return
             await asyncio.sleep(LOOK_S)
 
-    def _note(self, step: Step, struck: list[float], done: float, note: str) -> str:
+    def _note(self, scene: Scene, began: float, note: str) -> str:
         """Write an event for each moment at which something was done; the last one's number."""
+        step, struck, done = scene.step, scene.struck or [began], scene.now()
         planned = kind(step).planned
         for at, until in zip(struck, [*struck[1:], done], strict=True):
             self._number += 1
             fields = {"id": str(self._number), "aim": step.aim, "planned": planned, "note": note}
-            ends = at if until < done else done
+            ends = scene.over.get(at, at if until < done else done)
             self.site.writer.event(step.do, at, done=ends if not planned else at, **fields)
         return str(self._number)
 

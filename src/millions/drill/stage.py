@@ -11,9 +11,9 @@ import asyncio
 import os
 import re
 import shutil
-import socket
 import sys
 import tempfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from millions.model import Address
 from millions.runtime import desired as desireds
 from millions.runtime import state as states
 from millions.runtime import status as statuses
+from millions.runtime.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,6 +93,11 @@ class Stage:
                 )
             self._state = states.open_folder(found[0])
         return self._state
+
+    @property
+    def rung(self) -> int:
+        """The rung that the stack file says (blocking)."""
+        return int(tomllib.loads(self.file.read_text(encoding="utf-8")).get("rung", 1))
 
     def status(self) -> Status | None:
         """What runs, as the supervisor last said."""
@@ -226,10 +232,3 @@ def _copied(table: Any) -> dict[str, Any]:
         for name, value in settings.items()
         if isinstance(value, int | float) or name in COPIED_TEXTS
     }
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -6,8 +6,11 @@ timescaledb-tune; the settings that Patroni compares before it takes a running s
 
 from __future__ import annotations
 
+import hashlib
 import math
 import struct
+
+from millions.model import REVISION_HEX_DIGITS, File
 
 PROTOCOL_3_0 = 196_608
 OPEN_FILES = 65_536
@@ -165,6 +168,23 @@ def configuration(settings: dict[str, str]) -> str:
 def authentication() -> str:
     """Answer the text of pg_hba.conf."""
     return "\n".join(RULES) + "\n"
+
+
+def beginning(settings: dict[str, str]) -> tuple[File, ...]:
+    """Answer the files with which a server begins. It reads copies of them in its data folder.
+
+    Patroni writes the same there later, and a server goes on from one to the other.
+    """
+    return (
+        File(path="first.conf", content=configuration(settings)),
+        File(path="pg_hba.conf", content=authentication()),
+    )
+
+
+def keep(programs: str, settings: dict[str, str]) -> str:
+    """Answer with what a server runs (`Unit.keep`): while it is the same, the server goes on."""
+    said = repr((programs, sorted(settings.items())))
+    return hashlib.sha256(said.encode()).hexdigest()[:REVISION_HEX_DIGITS]
 
 
 def startup_message(*, user: str, database: str) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(420)  # a climb takes half a minute, on a busy machine several
 
-UP = ("database", "balancer", "backup", "consensus", "cache")
+UP = ("database", "balancer")
 KILLED = (
     ("database", State.CHANGING),
     ("database", State.PROVING),
@@ -28,7 +30,7 @@ KILLED = (
     ("consensus", State.PROVING),
 )
 INTERRUPTED = 130
-DOWN = ("cache", "consensus", "backup", "balancer", "database")
+DOWN = UP[::-1]
 
 
 async def nothing_is_lost(ledger: Ledger, people: People) -> None:
@@ -56,9 +58,9 @@ def told(ledger: Ledger) -> list[tuple[str, str]]:
 async def test_nothing_is_lost_while_a_stack_climbs_up_and_down(
     ledger: Ledger, people: People
 ) -> None:
-    said = json.loads(await ledger.millions("climb", "5", "--json"))
+    said = json.loads(await ledger.millions("climb", "3", "--json"))
     assert (said["done"], [each["step"] for each in said["steps"]]) == (True, list(UP))
-    assert ledger.settings()["rung"] == 5
+    assert ledger.settings()["rung"] == 3
     assert ledger.server() == 2
     assert "# The ledger, as a person wrote it." in ledger.file.read_text()
     assert told(ledger) == [(name, "ended") for name in UP]
@@ -125,6 +127,7 @@ async def test_a_climb_that_is_killed_goes_on_and_back(ledger: Ledger, people: P
 async def test_a_climb_goes_on_after_a_pause_after_ctrl_c_and_after_down(
     ledger: Ledger, people: People
 ) -> None:
+    ledger.file.write_text("# A person's words.\n" + ledger.file.read_text())
     await ledger.millions("climb", "3", "--pause-after", "database")
     paused = record.read(ledger.state)
     assert paused is not None
@@ -141,9 +144,69 @@ async def test_a_climb_goes_on_after_a_pause_after_ctrl_c_and_after_down(
     await ledger.millions("climb", "--resume")
     assert record.read(ledger.state) is None
     assert ledger.settings()["rung"] == 3
+    assert ledger.file.read_text().startswith("# A person's words.\n")
+    assert "nothing to do" in await ledger.millions("apply", "--plan")
     await ledger.millions("climb", "1", "--yes")
     assert await people.accounts() == (set(), [])
     await well(ledger)
+
+
+async def test_members_that_are_to_go_and_were_taken_down_come_back_to_hand_over(
+    ledger: Ledger, people: People
+) -> None:
+    await ledger.millions("climb", "3")
+    server = ledger.postmaster(2)
+    await ledger.millions("climb", "4")
+    assert ledger.postmaster(2) == server  # it came under Patroni without a restart
+    await ledger.millions("switchover")  # now one leads that is to go
+    await people.more(20)
+    await killed_at(ledger, ("climb", "1", "--yes"), "consensus", State.CHANGING)
+    await people.stop()
+    assert people.missed == []
+    await ledger.millions("down")
+    await ledger.millions("climb", "--resume")
+    assert (record.read(ledger.state), ledger.settings()["rung"]) == (None, 1)
+    assert await people.accounts() == (set(), [])
+    await well(ledger)
+
+
+async def test_another_table_of_the_application_stays_with_the_next_climb(ledger: Ledger) -> None:
+    kept = ledger.file.read_text()
+    web = 'web = "ledger_app:app"'
+    edited = kept.replace(web, f"{web}\nmigrate_within_s = 33")
+    assert edited != kept
+    ledger.file.write_text(edited)
+    await ledger.millions("apply")
+    assert "nothing to do" in await ledger.millions("apply")
+    ledger.file.write_text(edited.replace("rung = 1", "rung = 2"))
+    said = await ledger.millions("apply")  # as `climb 2`: the database moves
+    assert (ledger.server(), ledger.settings()["app"]["migrate_within_s"]) == (2, 33), said
+    assert "nothing to do" in await ledger.millions("apply")
+    other = ledger.folder / "other.toml"  # the application's table and two tiers at once
+    other.write_text(edited.replace("rung = 1", "rung = 3").replace("= 33", "= 44"))
+    said = json.loads(await ledger.millions("climb", str(other), "--yes", "--json"))
+    assert [each["step"] for each in said["steps"]] == ["app", "database", "balancer"]
+    assert ledger.file.read_text() == other.read_text()
+    assert "nothing to do" in await ledger.millions("apply")
+    await ledger.millions("climb", "1", "--yes")
+    assert ledger.settings()["app"]["migrate_within_s"] == 44
+    ledger.file.write_text(kept)
+    await ledger.millions("apply")
+
+
+async def test_somebody_at_a_terminal_sees_steps_servers_and_what_users_do(
+    ledger: Ledger, people: People
+) -> None:
+    await people.more(5)
+    drawn = await ledger.at_terminal("climb", "2", "--yes")
+    seen = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", drawn)
+    assert re.search(r"✓ +database", seen), seen
+    assert "─ web ─" in seen
+    assert max(float(each) for each in re.findall(r"(\d+)/s", seen)) > 0, seen
+    assert "longest pause" not in seen  # nobody knows it: these are people's own users
+    assert "writes waited for" in seen  # what stays on the screen is not drawn over
+    await ledger.millions("climb", "1", "--yes")
+    await nothing_is_lost(ledger, people)
 
 
 async def test_what_cannot_be_changes_nothing(ledger: Ledger) -> None:
@@ -155,6 +218,17 @@ async def test_what_cannot_be_changes_nothing(ledger: Ledger) -> None:
     assert "cannot pause after lunch" in await ledger.millions(
         "climb", "3", "--pause-after", "lunch", status=1
     )
+    large = ledger.file.read_text().replace("rung = 1", "rung = 4")
+    other.write_text(large.replace("memory_mib = 64", "memory_mib = 100_000"))
+    assert "is tuned for 100000 MiB" in await ledger.millions("climb", str(other), status=None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        elsewhere = large.replace("rung = 4", "rung = 3").replace(f":{ledger.port}", f":{port}")
+        assert elsewhere.count(str(port)) == 1
+        other.write_text(elsewhere)
+        said = await ledger.millions("climb", str(other), status=None)
+        assert f"cannot listen on 127.0.0.1:{port}" in said
+    assert ledger.server() == 1
     assert record.read(ledger.state) is None
     assert "none is under way" in await ledger.millions("climb", "--resume", status=1)
     edited = ledger.file.read_text().replace("drain_s = 3", "drain_s = 4")

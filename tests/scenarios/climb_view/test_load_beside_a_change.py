@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -142,3 +143,10 @@ def test_a_climb_with_load_beside_it_is_judged_and_reported_by_the_verb(stage: S
     assert [each["state"] for each in told["steps"]] == ["ended"] * len(told["steps"]) != []
     assert told["failed"] == 0
     assert told["drive"]["workload"] == "pages"
+    driving = ("--drive", "pages", "--path", "/", "--rate", "40")
+    ran = asyncio.run(stage.millions("climb", "1", "--yes", "--json", *driving))
+    said, _ = json.JSONDecoder().raw_decode(ran.out[ran.out.index("{\n") :])
+    assert (said["done"], said["load"]["well"], said["load"]["failed"]) == (True, True, 0)
+    assert said["load"]["promises"] == {"G2": True}
+    assert said["load"]["requests"] > 20
+    assert Path(said["load"]["report"]).is_file()

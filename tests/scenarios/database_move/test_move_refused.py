@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from contextlib import suppress
@@ -105,14 +106,21 @@ async def test_a_standby_that_does_not_replay_never_takes_over(
     await untouched(ledger)
 
 
+async def follows(primary: Server) -> bool:
+    """Whether the new server gets what is written; one that is frozen before never would."""
+    found = await primary.ask(lambda each: following(each, "database.2"))
+    return found is not None and found.lag_bytes >= 0
+
+
 async def test_without_proof_that_nothing_is_missing_the_old_server_goes_on(
-    ledger: Ledger, standby: Server
+    ledger: Ledger, primary: Server, standby: Server
 ) -> None:
     """The process that replays is frozen: the old server stops cleanly, the new one lacks a bit."""
     await ledger.sql("CREATE TABLE many AS SELECT repeat('x', 900) FROM generate_series(1, 40000)")
     move = await ledger.begin("move", "database", "--to", "2")
     try:
         await standby.ask_within(is_standby, within_s=SOON_S)
+        await eventually(lambda: follows(primary), within_s=SOON_S)
         frozen = await eventually(lambda: replaying(ledger.pid("database.2")), within_s=SOON_S)
         os.kill(frozen, signal.SIGSTOP)
         out, _ = await asyncio.wait_for(move.communicate(), SOON_S)
@@ -128,17 +136,14 @@ async def test_a_frozen_standby_holds_up_the_old_server_for_seconds_only(
     ledger: Ledger, primary: Server
 ) -> None:
     move = await ledger.begin("move", "database", "--to", "2")
-
-    async def follows() -> bool:
-        found = await primary.ask(lambda each: following(each, "database.2"))
-        return found is not None and found.lag_bytes >= 0
-
     try:
-        await eventually(follows, within_s=SOON_S)
+        await eventually(lambda: follows(primary), within_s=SOON_S)
         frozen = processes.identify(ledger.pid("database.2"))
         assert frozen is not None
-        for pid in (frozen.pid, *processes.descendants(frozen.pid)):
-            os.kill(pid, signal.SIGSTOP)
+        os.kill(frozen.pid, signal.SIGSTOP)  # first: it starts no other one then
+        for pid in processes.descendants(frozen.pid):
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(pid, signal.SIGSTOP)
         out, _ = await asyncio.wait_for(move.communicate(), 90.0)
     finally:
         end(move)

@@ -19,6 +19,8 @@ async def test_the_stack_file_says_where_the_database_is_and_keeps_its_words(
     ledger: Ledger,
 ) -> None:
     before = await ledger.sql("SHOW shared_buffers")
+    text = ledger.file.read_text()
+    ledger.file.write_text(text.replace("drain_s = 3", "drain_s = 4"))
     answered = await ledger.move(2, "--memory", "128")
     assert answered["erased"] == []
     assert ledger.settings()["rung"] == 2
@@ -26,6 +28,7 @@ async def test_the_stack_file_says_where_the_database_is_and_keeps_its_words(
     assert ledger.file.read_text().startswith("# The ledger, as a person wrote it.\n")
     assert (await ledger.sql("SHOW shared_buffers"), before) == (["32MB"], ["16MB"])
     assert "database" not in await ledger.millions("plan")
+    assert "settings" in await ledger.millions("apply", "--plan")  # that edit does not run yet
     assert await ledger.sql("SELECT count(*) FROM pg_replication_slots") == ["0"]
     await ledger.millions("down")
     await ledger.millions("up", "--detach")

@@ -101,7 +101,11 @@ class Drilled:
                     say=self.said.append,
                     afterwards_s=1.0,
                 )
-                await run.run()
+                try:
+                    await run.run()
+                except Exception as error:
+                    error.add_note("\n".join(self.said))
+                    raise
             assert run.problems == [], run.problems
             assert is_in_order(path)
             return check(history.read(path), may_fail=may_fail)

@@ -106,6 +106,17 @@ def test_a_drill_judges_reports_and_leaves_nothing(place: Path) -> None:
     assert json.loads(again.stdout)["operations"] == verdict["operations"]
 
 
+def test_a_drill_whose_users_use_caches_and_tasks_is_judged_by_them(place: Path) -> None:
+    ran = millions(
+        *("drill", "run", "nothing", "--target", "nouns", "--duration", "4s", "--clients", "4"),
+        *("--json", "--out", "report"),
+        at=place,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    promises = json.loads(ran.stdout)["promises"]
+    assert {name: promises[name]["held"] for name in ("G5", "G6")} == {"G5": True, "G6": True}
+
+
 async def test_an_interrupted_drill_mends_and_leaves_nothing(place: Path) -> None:
     with running("drill", "run", "--fault", "freeze web at 1s for 100s", at=place) as process:
         until(process, "processes")

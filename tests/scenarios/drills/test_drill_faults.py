@@ -103,7 +103,7 @@ async def test_a_unit_that_is_cut_off_is_reached_by_nobody_until_it_is_mended(
 async def test_a_slow_link_is_slow_and_then_not(drilled: Drilled) -> None:
     verdict = await drilled.drill("slow database.1 at 2s for 2s by 30")
     (around,) = verdict.around
-    assert around.during.p50 > 0.06  # there and back
+    assert around.during.p90 > 0.06  # there and back; the first ones come before it is slow
     assert around.during.p50 > around.before.p50 * 2
     assert verdict.failures == ()
 
@@ -175,6 +175,8 @@ async def test_caches_sessions_counters_and_tasks_hold_when_a_web_server_dies(
 
 
 async def test_what_disappears_from_the_other_nouns_is_found(drilled: Drilled) -> None:
+    await drilled.stage.do("sql", "TRUNCATE drill.elements")  # what tasks of other drills added
+
     async def meddle() -> None:
         await drilled.stage.do("sql", "DELETE FROM millions.documents")
         await drilled.stage.do("sql", "DELETE FROM millions.counters")

@@ -16,9 +16,9 @@ from writer import TABLE, Writer
 from millions.cli import members
 from millions.runtime import desired, pidfiles, processes, status, supervisor
 from millions.runtime.belonging import members as members_of
+from millions.runtime.ports import free_port
 from millions.runtime.state import StateFolder, open_folder
 from millions.testing import command_line, eventually
-from millions.testing.postgres import free_port
 
 if TYPE_CHECKING:
     from millions.model import Unit

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from replicated import ALONE, Replicated
 
+from millions.testing import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.timeout(240)
 
+STARTED = "SELECT pg_postmaster_start_time()"
 TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_flush_lsn()), 8)"
 
 
@@ -27,6 +30,32 @@ def alone(root: Path) -> Iterator[Replicated]:
         yield made
     finally:
         made.end()
+
+
+async def is_heard(alone: Replicated, words: str) -> None:
+    """What the server logs is in the unit's log, whoever started it."""
+    alone.execute(f"DO $$ BEGIN RAISE LOG '{words}'; END $$")
+    await eventually(lambda: words in alone.millions("logs", "--unit", "database.1"))
+
+
+async def test_the_server_goes_on_while_a_cluster_comes_and_goes(alone: Replicated) -> None:
+    began = alone.execute(STARTED)
+    for number in range(2):
+        alone.edit(ALONE, "[consensus]")
+        alone.millions("up", "--detach")
+        await alone.settled()
+        assert alone.execute(STARTED) == began
+        quorum = alone.execute("SELECT sync_state FROM pg_stat_replication")
+        assert quorum == [("quorum",)] * 2
+        alone.edit("[consensus]", ALONE)
+        alone.millions("up", "--detach")
+        assert alone.execute(STARTED) == began
+        assert alone.execute("SHOW synchronous_standby_names") == [("",)]
+        await is_heard(alone, f"round {number} is heard")
+    alone.edit("memory_mib = 64", "memory_mib = 65")
+    alone.millions("up", "--detach")
+    assert alone.execute(STARTED) > began
+    alone.edit("memory_mib = 65", "memory_mib = 64")
 
 
 async def test_a_database_gets_replicas_and_loses_them_with_all_its_data(
@@ -81,6 +110,8 @@ async def test_a_stopped_stack_is_not_brought_up_on_an_older_copy(alone: Replica
 
 
 async def test_a_replica_for_which_there_is_no_memory_is_refused(alone: Replicated) -> None:
+    if ALONE in alone.file.read_text():
+        alone.edit(ALONE, "[consensus]")
     alone.edit("memory_mib = 64", "memory_mib = 4000000")
     refused = alone.millions("up", "--detach", status=None)
     alone.edit("memory_mib = 4000000", "memory_mib = 64")

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from millions.cli.climbing import erasing
+from millions import stack as stacks
+from millions.cli.climbing import coming, erasing, going
 from millions.cli.climbing.record import Climb
+from millions.cli.opened import Opened
 from millions.climb import steps as plans
 from millions.climb.table import TABLE, Event, State, following
 from millions.errors import ClimbError, StateError
+from millions.model import Unit
 from millions.runtime import codec
+from millions.runtime.ledger import RECORD
+from millions.runtime.record import UnitRecord
 from millions.runtime.state import Identity, StateFolder
+from millions.tiers.kind import MOVED_BACK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,9 +62,64 @@ def test_a_step_that_was_broken_off_is_begun_again_and_never_skipped():
     assert {state for state, _ in TABLE} == set(State) - {State.DONE}
 
 
-def test_what_is_not_proven_to_be_elsewhere_is_not_erased(tmp_path: Path):
+def folder(tmp_path: Path) -> StateFolder:
     identity = Identity(name="photos", stack_file=str(tmp_path / "millions.toml"), network=7)
-    state = StateFolder(path=tmp_path, identity=identity, account=None)
+    return StateFolder(path=tmp_path, identity=identity, account=None)
+
+
+def opened(tmp_path: Path) -> Opened:
+    return Opened(file=tmp_path / "millions.toml", stack=stacks.parse(LOW), state=folder(tmp_path))
+
+
+@pytest.mark.parametrize("at", range(len(UP) + 1))
+def test_a_climb_between_two_steps_turns_round_from_those_that_are_done(tmp_path: Path, at: int):
+    state = State.ENDING if at == len(UP) else State.READY
+    back, first = going.as_turned(opened(tmp_path), climb(at=at, state=state))
+    assert (back.turned, back.names, first) == (at, UP[:at][::-1], ())
+    assert following(state, Event.TURNED) is State.READY
+
+
+STORED = "[store]\nservers = 3\n"
+WITH_STORE = {
+    "origin": f"rung = 3\n{APP}",
+    "target": f"rung = 3\n{APP}{STORED}",
+    "names": ("store",),
+}
+
+
+def test_servers_that_were_ready_once_may_have_data_until_it_has_gone_back(tmp_path: Path):
+    there = opened(tmp_path)
+    begun = climb(**WITH_STORE, state=State.CHANGING)
+    assert going.as_turned(there, begun)[0].names == ()
+    assert not coming.may_hold(there.state, "store")
+    data = there.state.unit("store.1") / "data"
+    data.mkdir(parents=True)
+    assert coming.may_hold(there.state, "store")  # nothing is known of it
+    assert going.as_turned(there, begun)[0].names == ("store-back", "store")
+    written = data.parent / RECORD
+    written.write_text(UnitRecord(name="store.1").text())
+    assert not coming.may_hold(there.state, "store")
+    written.write_text(
+        UnitRecord(name="store.1", good=Unit(name="s", tier="store", command=("x",))).text()
+    )
+    assert coming.may_hold(there.state, "store")
+    (data / MOVED_BACK).touch()
+    assert not coming.may_hold(there.state, "store")
+
+
+def test_a_step_that_gives_data_back_is_finished_before_a_climb_turns_round(tmp_path: Path):
+    down = climb(
+        origin=WITH_STORE["target"],
+        target=WITH_STORE["origin"],
+        names=("store-back", "store"),
+        state=State.CHANGING,
+    )
+    back, first = going.as_turned(opened(tmp_path), down)
+    assert (first, back.names) == (("store-back", "store"), ("store",))
+
+
+def test_what_is_not_proven_to_be_elsewhere_is_not_erased(tmp_path: Path):
+    state = folder(tmp_path)
     for name in ("store.1", "store.2"):
         (state.unit(name) / "data").mkdir(parents=True)
     erasing.mark(state, ["store.1", "store.3"])

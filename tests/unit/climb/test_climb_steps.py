@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from millions import rungs, stack
 from millions.climb import steps as climb
+from millions.climb.differences import touches
 from millions.climb.steps import BACK, Kind, Step
+from millions.model import Unit
 from millions.tiers import tiers
 
 if TYPE_CHECKING:
@@ -145,3 +148,13 @@ def test_a_tier_that_leaves_comes_again(name: str):
     )
     back = climb.steps(leaving.stack, whole)
     assert name in [each.name for each in back if each.kind is Kind.COMES]
+
+
+def test_what_a_step_touches_tells_what_is_started_anew_from_what_goes_on():
+    alone = Unit(name="database.1", tier="database", command=("alone",), keep="64 MiB")
+    member = dataclasses.replace(alone, command=("member",))
+    other = Unit(name="consensus.1", tier="consensus", command=("etcd",))
+    assert touches([alone], [member, other]) == "starts consensus.1; takes over database.1"
+    larger = dataclasses.replace(member, keep="65 MiB")
+    changed = dataclasses.replace(larger, command=("another",))
+    assert touches([member, other], [changed]) == "replaces database.1; stops consensus.1"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,6 @@ from millions.drill.faults.kinds import KINDS, kind
 from millions.drill.faults.step import Step, parse, schedule, seconds
 from millions.drill.history import MAY_FAIL
 from millions.errors import StackFileError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -86,6 +84,20 @@ def test_every_drill_says_what_may_fail_and_uses_faults_that_exist(drill: drills
     assert {drill.allowed(1), drill.allowed(4)} <= set(MAY_FAIL)
     assert drill.promises
     assert drill.lasts_s > max((each.at_s + each.for_s for each in drill.steps), default=0)
+
+
+def test_the_guide_names_every_drill_and_none_that_there_is_not() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guides" / "drills.md").read_text()
+    table = guide.partition("## What is broken")[2].partition("## Faults of your own")[0]
+    rows = "".join(line for line in table.splitlines() if line.startswith("|"))
+    assert sorted(re.findall(r"`([a-z-]+)`", rows)) == sorted(each.name for each in drills.ALL)
+
+
+def test_whoever_uses_caches_and_tasks_is_promised_both_whatever_is_broken() -> None:
+    primary = drills.drill("kill-primary")
+    assert primary.proves("nouns") == ("G1", "G3", "G4", "G5", "G6")
+    assert primary.proves("pure") == ("G1", "G3", "G4")
+    assert drills.drill("kill-queue").proves("nouns").count("G6") == 1
 
 
 def test_a_drill_that_there_is_not_is_refused_with_the_nearest() -> None:

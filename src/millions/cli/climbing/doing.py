@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from millions import stack as stacks
 from millions.cli import changing, checks, leading, members, placed, releasing
-from millions.cli.climbing import erasing, proving
+from millions.cli.climbing import coming, erasing, proving
 from millions.cli.moving import beginning, copies_left, move, record
 from millions.cli.moving.record import Move
 from millions.cli.moving.site import TIER
 from millions.climb.steps import Kind
 from millions.errors import ClimbError
+from millions.runtime import supervisor
 from millions.tiers import tier as tier_called
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ def change(opened: Opened, step: Step, before: Stack, release: str, progress: Pr
         wanted = releasing.desired(there, release)
         checks.before_change(there, wanted)
         changing.written(there.state, wanted, progress)  # from here on it is only finished
+    elif step.kind is Kind.COMES and _holds_data(step.tier):
+        coming.bring(there, step.tier, release, progress)
     else:
-        _hand_over(there, release, progress)
+        _hand_over(there, at(opened, before), release, progress)
         releasing.roll_out(there, release, progress)
 
 
@@ -62,7 +65,7 @@ def at(opened: Opened, stack: Stack) -> Opened:
 def units(opened: Opened, stack: Stack, release: str) -> tuple[Unit, ...]:
     """Answer the units of a stack on the way."""
     there = at(opened, stack)
-    places = placed.places(there, release=release, release_folder=opened.state.releases / release)
+    places = placed.places(there, release=release)
     return stacks.units(stack, places)
 
 
@@ -80,6 +83,11 @@ def _data(
         if not comes:
             held = _holding(units(opened, step.stack, release), step.tier)
             erasing.mark(opened.state, [each.name for each in held])
+
+
+def _holds_data(name: str) -> bool:
+    tier = tier_called(name)
+    return tier is not None and bool(tier.progress)
 
 
 def _holding(units: tuple[Unit, ...], tier: str) -> tuple[Unit, ...]:
@@ -115,13 +123,21 @@ def _move(opened: Opened, step: Step, progress: Progress) -> None:
     progress.tell(f"writes waited for {done.gap_s:.2f} s")
 
 
-def _hand_over(opened: Opened, release: str, progress: Progress) -> None:
-    """Let a member lead that stays, where the one that leads is to go."""
+def _hand_over(opened: Opened, before: Opened, release: str, progress: Progress) -> None:
+    """Let a member lead that stays, where the one that leads is to go.
+
+    Members that were taken down are started for that: they know whose data is the newest.
+    """
     former = changing.current(opened.state)
+    stays = [each for each in units(opened, opened.stack, release) if each.tier == TIER]
+    if former is None:
+        were = [each for each in units(before, before.stack, release) if each.lease]
+        if not were or len(stays) >= len(were):
+            return
+        releasing.roll_out(before, release, progress)
+        former = changing.current(opened.state)
     if not members.units(former) or former is None:
         return
-    wanted = releasing.desired(opened, release)
-    stays = [each for each in wanted.units if each.tier == TIER]
     dropped = {each.name for each in members.units(former)} - {each.name for each in stays}
     if not dropped and all(each.lease for each in stays):
         return
@@ -133,6 +149,7 @@ def _hand_over(opened: Opened, release: str, progress: Progress) -> None:
         raise ClimbError(
             cannot="go on", because="no server of the database is to stay", try_="millions status"
         )
+    supervisor.ensure(opened.state)  # who hands over is followed by whom it lets lead
     _, leads, took_s = leading.hand_over(opened.state, former, stays[0].name, progress)
     progress.tell(f"{leads} leads now; it took {took_s:.1f} s")
     proving.members_complete(opened.state, progress)

@@ -6,13 +6,12 @@ What cannot be proven is kept, and said.
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import TYPE_CHECKING
 
-from millions.cli import changing
+from millions.cli import changing, waiting
 from millions.cli.moving import copies_left
 from millions.errors import ClimbError
-from millions.runtime import files, supervisor
+from millions.runtime import files
 from millions.tiers.kind import MOVED_BACK
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from millions.runtime.state import StateFolder
 
 ERASED_WITHIN_S = 600.0
-LOOK_S = 0.05
 
 
 def mark(state: StateFolder, names: Iterable[str]) -> None:
@@ -47,7 +45,10 @@ def marked(state: StateFolder, names: Iterable[str]) -> None:
 
 
 def erase(state: StateFolder, names: Iterable[str], progress: Progress) -> None:
-    """Erase the folders of units that are not wanted any more (blocking, bounded)."""
+    """Erase the folders of units that are not wanted any more (blocking, bounded).
+
+    The consent to it ends with it: units of these names may have data again one day.
+    """
     former = changing.last(state)
     there = tuple(name for name in names if state.unit(name).exists())
     if former is None or not there:
@@ -55,16 +56,20 @@ def erase(state: StateFolder, names: Iterable[str], progress: Progress) -> None:
     progress.tell(f"erases what {', '.join(there)} held; it is elsewhere")
     wanted = dataclasses.replace(former, generation=former.generation + 1, consent=there)
     changing.written(state, wanted, progress)
-    deadline_s = time.monotonic() + ERASED_WITHIN_S
-    while any(state.unit(name).exists() for name in there):
-        if time.monotonic() > deadline_s:
-            raise ClimbError(
-                cannot=f"erase {', '.join(there)}",
-                because=f"their folders are there after {ERASED_WITHIN_S:g} s",
-                try_="millions status, then millions climb --resume",
-            )
-        supervisor.ensure(state)
-        time.sleep(LOOK_S)
+
+    def left() -> str:
+        return ", ".join(name for name in there if state.unit(name).exists())
+
+    def late(names: str) -> ClimbError:
+        return ClimbError(
+            cannot=f"erase {names}",
+            because=f"their folders are there after {ERASED_WITHIN_S:g} s",
+            try_="millions status, then millions climb --resume",
+        )
+
+    waiting.until(state, left, late, within_s=ERASED_WITHIN_S)
+    kept = dataclasses.replace(wanted, generation=wanted.generation + 1, consent=())
+    changing.written(state, kept, progress)
 
 
 def copies(opened: Opened, progress: Progress) -> None:

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from millions.cli import changing, editing, releasing
-from millions.cli.climbing import doing, record
+from millions.cli.climbing import coming, doing, record
 from millions.climb import steps as plans
 from millions.climb.steps import Kind
 from millions.climb.table import Event, State
 from millions.errors import ClimbError, MillionsError
 from millions.runtime import supervisor
+from millions.tiers import tier as tier_called
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -50,10 +51,25 @@ def turned(opened: Opened, climb: Climb, progress: Progress) -> Climb:
         return climb
     while _must_go_on(climb):
         climb = _step(opened, climb, climb.steps[climb.at], progress)
-    begun = climb.at + (climb.state is not State.READY and not _never_came(opened, climb))
+    return record.advance(opened.state, _way_back(opened, climb), Event.TURNED)
+
+
+def as_turned(opened: Opened, climb: Climb) -> tuple[Climb, tuple[str, ...]]:
+    """Answer the climb as it would be turned, and the steps finished first; change nothing."""
+    first: list[str] = []
+    while climb.turned is None and _must_go_on(climb):
+        first.append(climb.names[climb.at])
+        climb = dataclasses.replace(climb, at=climb.at + 1, state=State.READY)
+    return (climb if climb.turned is not None else _way_back(opened, climb)), tuple(first)
+
+
+def _way_back(opened: Opened, climb: Climb) -> Climb:
+    """The climb from what was begun to where it came from; its state is still that on the way."""
+    under_way = climb.state in (State.CHANGING, State.PROVING)
+    begun = climb.at + (under_way and not _never_came(opened, climb))
     back = dataclasses.replace(climb, turned=begun, at=0)
     names = tuple(each.name for each in plans.steps(back.first, climb.way[0]))
-    return record.advance(opened.state, dataclasses.replace(back, names=names), Event.TURNED)
+    return dataclasses.replace(back, names=names)
 
 
 def _step(opened: Opened, climb: Climb, step: Step, progress: Progress) -> Climb:
@@ -86,6 +102,8 @@ def _arrived(opened: Opened, climb: Climb, progress: Progress) -> Climb:
     elif found != climb.text:
         editing.put_back(opened.file, climb.text)
     releasing.note(opened.state, climb.text)
+    runs = climb.app_wanted if climb.turned is None else climb.app
+    releasing.keep(opened.state, climb.release, runs)  # its [app] is what the release runs with
     record.tell(opened.state, "climb", _name(climb), "ended", climb.ends)
     return record.advance(opened.state, climb, Event.WRITTEN)
 
@@ -99,6 +117,9 @@ def _told(opened: Opened, climb: Climb, step: Step) -> Generator[None]:
         yield
     except KeyboardInterrupt:
         record.tell(state, "step", step.name, "failed", ends, said="interrupted")
+        raise
+    except OSError as error:
+        record.tell(state, "step", step.name, "failed", ends, said=str(error))
         raise
     except MillionsError as error:
         record.tell(state, "step", step.name, "failed", ends, said=error.because)
@@ -127,15 +148,18 @@ def _before(climb: Climb) -> Stack:
 def _must_go_on(climb: Climb) -> bool:
     """Whether data is between two places: it is going back, or has and its servers still run."""
     steps = climb.steps
-    begun = climb.state is not State.READY and steps[climb.at].kind is Kind.RETURNS
+    under_way = climb.state in (State.CHANGING, State.PROVING)
+    begun = under_way and steps[climb.at].kind is Kind.RETURNS
     return begun or (climb.at > 0 and steps[climb.at - 1].kind is Kind.RETURNS)
 
 
 def _never_came(opened: Opened, climb: Climb) -> bool:
-    """Whether the step that was begun was to bring a tier of which nothing is wanted."""
+    """Whether the step that was begun was to bring a tier of which nothing is wanted or left."""
     step, desired = climb.steps[climb.at], changing.last(opened.state)
+    tier = tier_called(step.tier)
     here = any(each.tier == step.tier for each in (desired.units if desired else ()))
-    return step.kind is Kind.COMES and not here
+    holds = tier is not None and bool(tier.progress) and coming.may_hold(opened.state, step.tier)
+    return step.kind is Kind.COMES and not here and not holds
 
 
 def _name(climb: Climb) -> str:

@@ -112,7 +112,8 @@ def _requests(seen: Seen) -> Text:
     text.append(f"   p50 {milliseconds(told.p50)}   p99 {milliseconds(told.p99)}")
     text.append(f"   {told.good:,} good")
     text.append(f"   {told.failed:,} failed", style="bold red" if told.failed else "green")
-    text.append(f"   longest pause {milliseconds(told.pause_s)}")
+    if told.pause_s is not None:
+        text.append(f"   longest pause {milliseconds(told.pause_s)}")
     return text
 
 

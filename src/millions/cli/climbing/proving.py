@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 
-from millions.cli import changing, members
+from millions.cli import changing, members, waiting
 from millions.errors import ClimbError, NotRunningError
 from millions.runtime import supervisor
 
@@ -34,30 +35,36 @@ BEGUN_WITHIN_S = 20.0
 there never does. Both forms serve then, and nothing is erased."""
 
 LOOK_S = 0.1
+ASK_S = 0.25
+"""Between two rounds of questions to all members."""
+
 ANSWER_WITHIN_S = 5.0
 CONNECT_WITHIN_S = 60.0
 """A database whose leader has died answers again within this."""
 
+PERMANENT = asyncpg.InvalidAuthorizationSpecificationError
+"""No later answer would be another one."""
+
 
 def members_complete(state: StateFolder, progress: Progress) -> None:
     """Wait until one member leads and all others have everything (blocking, bounded)."""
-    desired = changing.current(state)
-    if not members.units(desired):
+    if not members.units(changing.current(state)):
         return
-    deadline_s = time.monotonic() + COMPLETE_WITHIN_S
-    while True:
+
+    def waits_for() -> str:
         waits = _waits_for(state)
-        if not waits:
-            return
-        progress.say(f"waits for {waits}")
-        if time.monotonic() > deadline_s:
-            raise ClimbError(
-                cannot="prove that the replicas have everything",
-                because=f"{waits} is not complete after {COMPLETE_WITHIN_S:g} s",
-                try_="millions status, then millions climb --resume",
-            )
-        supervisor.ensure(state)
-        time.sleep(LOOK_S)
+        if waits:
+            progress.say(f"waits for {waits}")
+        return waits
+
+    def late(waits: str) -> ClimbError:
+        return ClimbError(
+            cannot="prove that the replicas have everything",
+            because=f"{waits} is not complete after {COMPLETE_WITHIN_S:g} s",
+            try_="millions status, then millions climb --resume",
+        )
+
+    waiting.until(state, waits_for, late, within_s=COMPLETE_WITHIN_S, look_s=ASK_S)
 
 
 def _waits_for(state: StateFolder) -> str:
@@ -97,43 +104,60 @@ async def _moved(
     least: int | None = None
     patient_until_s = time.monotonic() + STUCK_S
     begun_until_s = time.monotonic() + BEGUN_WITHIN_S
-    while True:
-        left = await _asked(state, unmoved, to_servers=to_servers)
-        never = left is None and to_servers and time.monotonic() > begun_until_s
-        if left == 0 or never:
-            return
-        if left is not None and (least is None or left < least):
-            least, patient_until_s = left, time.monotonic() + STUCK_S
-        progress.say("waits for the first move" if left is None else f"{left} are still to move")
-        if time.monotonic() > patient_until_s:
-            raise ClimbError(
-                cannot="prove that all data has moved",
-                because="it was not begun" if least is None else f"{least} are still to move",
-                try_="millions logs, then millions climb --resume",
-            )
-        supervisor.ensure(state)
-        await asyncio.sleep(LOOK_S)
-
-
-async def _asked(state: StateFolder, unmoved: Unmoved, *, to_servers: bool) -> int | None:
-    """Ask once; ask again while no server takes writes."""
-    deadline_s = time.monotonic() + CONNECT_WITHIN_S
-    while True:
-        try:
-            connection = await _connected(state)
-            try:
-                return await unmoved(connection, to_servers=to_servers)
-            finally:
-                await connection.close(timeout=ANSWER_WITHIN_S)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            if time.monotonic() > deadline_s:
+    database = _Database(state)
+    try:
+        while True:
+            left = await database.ask(unmoved, to_servers=to_servers)
+            never = left is None and to_servers and time.monotonic() > begun_until_s
+            if left == 0 or never:
+                return
+            if left is not None and (least is None or left < least):
+                least, patient_until_s = left, time.monotonic() + STUCK_S
+            progress.say("waits for the first move" if left is None else f"{left} still to move")
+            if time.monotonic() > patient_until_s:
                 raise ClimbError(
-                    cannot="ask the database how much has moved",
-                    because=str(error) or type(error).__name__,
-                    try_="millions status, then millions climb --resume",
-                ) from error
-        supervisor.ensure(state)
-        await asyncio.sleep(LOOK_S)
+                    cannot="prove that all data has moved",
+                    because="it was not begun" if least is None else f"{least} are still to move",
+                    try_="millions logs, then millions climb --resume",
+                )
+            supervisor.ensure(state)
+            await asyncio.sleep(LOOK_S)
+    finally:
+        await database.close()
+
+
+class _Database:
+    """Who takes writes now; one connection for as long as that is the same."""
+
+    def __init__(self, state: StateFolder) -> None:
+        self._state = state
+        self._connection: asyncpg.Connection[Any] | None = None
+
+    async def ask(self, unmoved: Unmoved, *, to_servers: bool) -> int | None:
+        """Ask once; ask again while no server takes writes. Raise ClimbError when none does."""
+        deadline_s = time.monotonic() + CONNECT_WITHIN_S
+        while True:
+            try:
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await _connected(self._state)
+                return await unmoved(self._connection, to_servers=to_servers)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                await self.close()
+                if isinstance(error, PERMANENT) or time.monotonic() > deadline_s:
+                    raise ClimbError(
+                        cannot="ask the database how much has moved",
+                        because=str(error) or type(error).__name__,
+                        try_="millions status, then millions climb --resume",
+                    ) from error
+            supervisor.ensure(self._state)
+            await asyncio.sleep(LOOK_S)
+
+    async def close(self) -> None:
+        """Drop the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                await connection.close(timeout=ANSWER_WITHIN_S)
 
 
 async def _connected(state: StateFolder) -> asyncpg.Connection[Any]:

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from millions import stack as stacks
@@ -27,14 +28,13 @@ if TYPE_CHECKING:
     from millions.runtime.state import StateFolder
     from millions.stack import Stack
 
-FILE = "climb.json"
 FORMAT = 1
 """Version of the file's shape; another one is refused."""
 
 TRY = "the version of millions that began the climb"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Climb:
     """A climb from one text of the stack file to another, by `release`.
 
@@ -55,14 +55,14 @@ class Climb:
     began_at_s: float = 0.0
     format: int = FORMAT
 
-    @property
+    @cached_property
     def way(self) -> tuple[Stack, ...]:
         """The stacks from one end to the other, on the way there."""
         found = plans.way(self.origin, self.target)
         runs, wanted = (stacks.parse(each).app for each in (self.app, self.app_wanted))
         return plans.with_apps(found, runs=runs, wanted=wanted)
 
-    @property
+    @cached_property
     def first(self) -> Stack:
         """What ran before the first of the steps."""
         if self.turned is None:
@@ -70,7 +70,7 @@ class Climb:
         there = plans.along(self.way)
         return there[self.turned - 1].stack if self.turned else self.way[0]
 
-    @property
+    @cached_property
     def steps(self) -> tuple[Step, ...]:
         """The steps, there or back. Raise StateError when they are not those that were begun."""
         if self.turned is None:
@@ -79,7 +79,7 @@ class Climb:
             found = plans.steps(self.first, self.way[0])
         if tuple(each.name for each in found) != self.names:
             raise StateError(
-                cannot=f"go on with the climb of {FILE}",
+                cannot=f"go on with the climb of {events.UNDER_WAY}",
                 because="this version of millions would go by other steps",
                 try_=TRY,
             )
@@ -99,7 +99,7 @@ class Climb:
 
 def path(state: StateFolder) -> Path:
     """Where the record is while a climb is under way."""
-    return state.path / FILE
+    return state.path / events.UNDER_WAY
 
 
 def read(state: StateFolder) -> Climb | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from millions.cli.climbing import doing
 from millions.climb.differences import touches
+from millions.drill.climbs.document import document
 
 if TYPE_CHECKING:
+    from millions.cli.climbing.driven import Driven
     from millions.cli.climbing.record import Climb
     from millions.cli.opened import Opened
+    from millions.drill.climbs.ascent import Ascent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +69,15 @@ def steps(found: tuple[Told, ...], *, first: int = 1) -> None:
         click.echo("nothing to do: what runs is what is wanted")
 
 
-def outcome(climb: Climb, found: tuple[Told, ...], *, done: bool, took_s: float) -> None:
-    """Print what came of it as JSON."""
+def outcome(
+    climb: Climb,
+    found: tuple[Told, ...],
+    *,
+    done: bool,
+    took_s: float,
+    driven: Driven | None = None,
+) -> None:
+    """Print what came of it as JSON, and of the load beside it where there was some."""
     said = {
         "rung_from": climb.ends[0],
         "rung_to": climb.ends[1],
@@ -75,5 +85,13 @@ def outcome(climb: Climb, found: tuple[Told, ...], *, done: bool, took_s: float)
         "done": done,
         "next": "" if done else next(iter(climb.names[climb.at :]), ""),
         "took_s": round(took_s, 1),
+        "load": None if driven is None or driven.ascent is None else _load(driven, driven.ascent),
     }
     click.echo(json.dumps(said, indent=1))
+
+
+def _load(driven: Driven, ascent: Ascent) -> dict[str, Any]:
+    told = document(ascent)
+    kept = {name: told[name] for name in ("well", "requests", "failed", "whole")}
+    promises = {name: each["held"] for name, each in told["verdict"]["promises"].items()}
+    return kept | {"promises": promises, "report": str(driven.page)}

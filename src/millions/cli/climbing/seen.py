@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from millions.runtime.status import Status
 
 RATES_KEPT = 40
-"""Half seconds of which the rate is shown."""
+"""Looks of which the rate is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +27,17 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What the clients last said: counts since the begin, and the last half second. Seconds."""
+    """What the clients, or the web servers, last said: counts since the begin, and the last while.
+
+    Seconds. `pause_s` is None where nobody knows it: only clients do.
+    """
 
     good: int = 0
     failed: int = 0
     rate: float = 0.0
     p50: float = 0.0
     p99: float = 0.0
-    pause_s: float = 0.0
+    pause_s: float | None = 0.0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -21,19 +21,17 @@ from typing import TYPE_CHECKING
 import click
 
 from millions import rungs
-from millions.cli import exits
+from millions.cli import exits, interrupts
 from millions.cli.climbing import killing, words
 from millions.cli.climbing.driven import driven
 from millions.cli.climbing.seen import Load
 from millions.cli.main import say
 from millions.drill import stage as stages
 from millions.drill.perform import LOGS
-from millions.drill.workloads.choice import TARGETS
+from millions.drill.workloads.choice import OWN, TARGETS
 from millions.errors import MillionsError
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from millions.cli.climbing.driven import Driven
     from millions.drill.stage import Stage
 
@@ -46,8 +44,7 @@ for what is started."""
 def main(arguments: list[str]) -> int:
     """Go up and down, say what came of it, and answer the exit status."""
     found = _arguments(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interrupts.as_ctrl_c()
     try:
         return _tour(found)
     except KeyboardInterrupt:
@@ -66,6 +63,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--way", type=_way, default=way, help="the rungs, one by one: 4,9,1")
     parser.add_argument("--stay", type=float, default=STAY_S, help="seconds on each rung")
     parser.add_argument("--drive", choices=list(TARGETS), default="photos")
+    parser.add_argument("--path", action="append", default=[], help="a path to GET; for pages")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--rate", type=float, default=RATE_PER_S, help="requests a second, 0: all")
     parser.add_argument(
@@ -97,14 +95,19 @@ def _way(text: str) -> list[int]:
 def _tour(wanted: argparse.Namespace) -> int:
     file = wanted.application.absolute() / "millions.toml"
     source = tomllib.loads(file.read_text(encoding="utf-8"))
-    folder = None if wanted.drive == "pure" else file.parent
+    folder = None if wanted.drive in OWN else file.parent
     root = stages.make_root()
     stage = stages.make(source, rung=1, folder=folder, root=root)
     found: Driven | None = None
     try:
         click.echo("a stack of its own comes up on rung 1", err=True)
         _do(stage, "up", "--detach")
-        load = Load(workload=wanted.drive, clients=wanted.clients, rate_per_s=wanted.rate)
+        load = Load(
+            workload=wanted.drive,
+            clients=wanted.clients,
+            rate_per_s=wanted.rate,
+            paths=tuple(wanted.path),
+        )
         name = source.get("app", {}).get("name", "") if folder is not None else ""
         with driven(
             stage.state, stage.address, load, rung=1, name=name, folder=wanted.out
@@ -156,10 +159,6 @@ def _clear(stage: Stage, root: Path, *, keep: Path | None) -> None:
         asyncio.run(stage.millions("down"))
     stages.erase(root)
     signal.signal(signal.SIGINT, before)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

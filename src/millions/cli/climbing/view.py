@@ -28,12 +28,17 @@ class View(Protocol):
         """Show no more."""
 
 
+def drawn() -> View | None:
+    """Answer the view for people at a terminal; None where standard error is none."""
+    console = Console(stderr=True, highlight=False)
+    return Picture(console) if console.is_terminal else None
+
+
 def chosen(*, silent: bool = False) -> View:
     """Answer the view that fits where standard error goes."""
-    console = Console(stderr=True, highlight=False)
     if silent:
         return Nothing()
-    return Picture(console) if console.is_terminal else Lines()
+    return drawn() or Lines()
 
 
 class Nothing:
@@ -83,7 +88,7 @@ class Lines:
             click.echo(
                 f"  {seen.now_s - seen.began_at_s:5.0f} s  rung {seen.standing}"
                 f"  {told.rate:4.0f}/s  p50 {milliseconds(told.p50)}  p99 {milliseconds(told.p99)}"
-                f"  {told.failed:,} failed  longest pause {milliseconds(told.pause_s)}",
+                f"  {told.failed:,} failed  longest pause {milliseconds(told.pause_s or 0.0)}",
                 err=True,
             )
 

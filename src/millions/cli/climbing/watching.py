@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from millions.cli.climbing.seen import Seen
+    from millions.cli.climbing.users import Users
     from millions.cli.climbing.view import View
     from millions.runtime.state import StateFolder
     from millions.runtime.usage import Usage
@@ -31,10 +32,15 @@ MIB = 1 << 20
 
 
 class Watch:
-    """Goes on from `start` to `stop`. Samples are unix-timed until `written` puts them down."""
+    """Goes on from `start` to `stop`. Samples are unix-timed until `written` puts them down.
 
-    def __init__(self, state: StateFolder, seen: Seen, view: View) -> None:
-        self._state, self._seen, self._view = state, seen, view
+    Where there are `users`, they are asked instead: nobody makes a report.
+    """
+
+    def __init__(
+        self, state: StateFolder, seen: Seen, view: View, users: Users | None = None
+    ) -> None:
+        self._state, self._seen, self._view, self._users = state, seen, view, users
         self._meter = Meter(state)
         self._samples: list[tuple[float, tuple[Usage, ...]]] = []
         self._over = threading.Event()
@@ -71,11 +77,17 @@ class Watch:
         while not self._over.wait(LOOK_EVERY_S):
             if time.monotonic() >= next_sample_s:
                 next_sample_s = time.monotonic() + SAMPLE_EVERY_S
-                memory = len(self._samples) % MEMORY_EVERY == 0
-                with suppress(OSError):
-                    usages = self._meter.read(self._seen.status, memory=memory)
-                    self._samples.append((time.time(), usages))
+                self._sample()
             self._look()
+
+    def _sample(self) -> None:
+        if self._users is not None:
+            self._seen.hear(self._users.look(self._seen.status, time.time()))
+            return
+        memory = len(self._samples) % MEMORY_EVERY == 0
+        with suppress(OSError):
+            usages = self._meter.read(self._seen.status, memory=memory)
+            self._samples.append((time.time(), usages))
 
     def _look(self) -> None:
         self._seen.now_s = time.time()

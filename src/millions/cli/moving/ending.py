@@ -9,10 +9,11 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from millions.cli import editing, releasing
+from millions.cli import changing, editing, releasing
 from millions.cli.moving import record, servers
 from millions.cli.moving.servers import LOST
 from millions.cli.moving.site import ask_for, kill, settled, text_with, until
+from millions.cli.running import release_of
 from millions.reconcile.moves import Event
 from millions.runtime import status as statuses
 from millions.tiers import postgresql_standby as standby
@@ -41,13 +42,18 @@ async def tidy(site: Site, move: Move) -> None:
 
 
 def write_stack_file(site: Site, move: Move) -> None:
-    """Write where the database is into the stack file (blocking); a climb writes it at its end."""
+    """Write where the database is into the stack file (blocking); a climb writes it at its end.
+
+    What else was edited there since the last command does not run, and is not noted as if it did.
+    """
     if site.opened.between:
         return
-    text = text_with(site.opened, move.target, move.memory_mib)
-    if text != editing.text_of(site.opened.file):
+    found = editing.text_of(site.opened.file)
+    runs = releasing.noted(site.state, release_of(changing.current(site.state))) or found
+    text = text_with(found, move.target, move.memory_mib)
+    if text != found:
         editing.put_back(site.opened.file, text)
-        releasing.note(site.state, text)
+    releasing.note(site.state, text_with(runs, move.target, move.memory_mib))
 
 
 async def undo(site: Site, move: Move) -> None:

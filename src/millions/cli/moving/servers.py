@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg
 
-from millions.sdk.shard import WATCH
-from millions.sdk.track import NAME_MAX
-from millions.sdk.watch import HELD
+from millions.sdk.visible import HELD, NAME_MAX, WATCH
 from millions.tiers.database import APPLICATION_ROLE
 from millions.tiers.postgresql_standby import ADMINISTRATION_ROLE
 

@@ -119,14 +119,13 @@ def unit(opened: Opened, server: int, *, release: str, memory_mib: int = 0) -> U
     table = opened.stack.tables[TIER].model_copy(update=said)
     stack = dataclasses.replace(opened.stack, tables={**opened.stack.tables, TIER: table})
     moved = dataclasses.replace(opened, stack=stack)
-    places = placed.places(moved, release=release, release_folder=opened.state.releases / release)
+    places = placed.places(moved, release=release)
     return next(each for each in stacks.units(stack, places) if each.tier == TIER)
 
 
-def text_with(opened: Opened, server: int, memory_mib: int = 0) -> str:
-    """Answer the text of the stack file with the database on `server`."""
-    text = editing.text_of(opened.file)
-    if opened.stack.rung < RUNG:
+def text_with(text: str, server: int, memory_mib: int = 0) -> str:
+    """Answer the text of a stack file with the database on `server`."""
+    if stacks.parse(text).rung < RUNG:
         text = editing.changed(text, None, "rung", RUNG)
     text = editing.changed(text, TIER, "server", server)
     return editing.changed(text, TIER, "memory_mib", memory_mib) if memory_mib else text

@@ -49,7 +49,7 @@ def steps(events: Iterable[Event], *, origin: float, until: float) -> tuple[Step
         if each.kind != "step":
             continue
         if each.state == "began":
-            open_[each.name] = each
+            open_.setdefault(each.name, each)  # again after a crash: it is still the same step
         elif each.state in OVER and each.name in open_:
             begun = open_.pop(each.name)
             found.append(_step(begun, each.at_s - origin, each.state, origin))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from millions import rungs
 from millions.errors import MachineError
 
 if TYPE_CHECKING:
@@ -73,6 +74,14 @@ async def move(scene: Scene) -> str:
     unit = next(each for each in scene.stage.desired().units if each.holds_data)
     number = scene.step.by or int(unit.name.rpartition(".")[2]) % 9 + 1
     return await _changed(scene, "move", "database", "--to", str(number), "--yes")
+
+
+async def climb(scene: Scene) -> str:
+    """Climb to another rung, the highest unless one is named; it climbs back at the end."""
+    before, wanted = scene.stage.rung, scene.step.by or max(rungs.BUILT)
+    scene.hold.push_async_callback(_changed, scene, "climb", str(before), "--yes", "--json")
+    await _changed(scene, "climb", str(wanted), "--yes", "--json")
+    return f"rung {before} to {wanted}"
 
 
 async def _changed(scene: Scene, *arguments: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from millions.drill.faults import aim as aims
-from millions.drill.faults import changes, disk, memory, network, signals
+from millions.drill.faults import changes, climbing, disk, memory, network, signals
 from millions.errors import MachineError, StackFileError
 from millions.runtime import processes, supervisor
 from millions.settings.reader import near
@@ -185,6 +185,16 @@ KINDS: dict[str, Kind] = {
         says="web servers join, and leave again", begin=changes.scale, planned=True, lasts=True
     ),
     "move": Kind(says="the database moves to another server", begin=changes.move, planned=True),
+    "climb": Kind(
+        says="the stack climbs to the rung that `by` says, the highest without it, and back",
+        begin=changes.climb,
+        planned=True,
+        lasts=True,
+    ),
+    "climb-killed": Kind(
+        says="it climbs there and back, and units die by chance all the way",
+        begin=climbing.killed,
+    ),
 }
 
 

@@ -97,7 +97,9 @@ class Photos:
                 await person.user.do(person.change("like", "PUT", path))
             else:
                 path = {"feed": "/api/feed", "explore": "/api/explore"}.get(kind) or self._chosen()
-                await person.user.do(Deed(kind=kind, method="GET", path=path))
+                answer = await person.user.do(Deed(kind=kind, method="GET", path=path))
+                if kind == "view" and answer is not None:
+                    await self._see(person, answer)
 
         await self._site.act(act)
 
@@ -105,6 +107,12 @@ class Photos:
         """A photo; the newest are looked at most."""
         newest = self._photos[-200:][::-1]
         return self._random.choices(newest, zipf(len(newest)))[0]
+
+    async def _see(self, person: _Person, answer: Answer) -> None:
+        """Fetch the picture of a photo as a browser does: by the edges, from where files are."""
+        path = orjson.loads(answer.body).get("small_url")  # none before it is developed
+        if path and path.startswith("/"):  # not where a delivery network has it
+            await person.user.do(Deed(kind="picture", method="GET", path=path))
 
     async def _login(self, person: _Person) -> None:
         body = {"handle": person.handle, "password": PASSWORD}

@@ -40,17 +40,14 @@ class MillionsError(Exception):
 
     code = "M000"
 
-    def __init__(self, *, cannot: str, because: str, try_: str = "") -> None:
+    def __init__(self, *, cannot: str, because: str, try_: str) -> None:
         super().__init__(cannot, because, try_)
         self.cannot = cannot
         self.because = because
         self.try_ = try_
 
     def __str__(self) -> str:
-        lines = [f"cannot {self.cannot}", f"  because: {self.because}"]
-        if self.try_:
-            lines.append(f"  try: {self.try_}")
-        return "\n".join(lines)
+        return f"cannot {self.cannot}\n  because: {self.because}\n  try: {self.try_}"
 
 
 class StackFileError(MillionsError):

@@ -42,6 +42,11 @@ class Probe:
 
     It becomes ready after `rise` good answers in a row and unready after `fall` bad ones: that is
     its hysteresis. A unit that was never ready `within_s` seconds after its start has failed.
+
+    After `hung_after` questions in a row that got no answer of any kind, neither bytes nor a
+    refusal, a process that was ready hangs: it is stopped and started again, also one that holds
+    data. 0 says never. Only for a probe that the process answers without asking anybody, of a unit
+    that loses nothing when it is killed.
     """
 
     address: Address
@@ -52,6 +57,7 @@ class Probe:
     rise: int = 1
     fall: int = 3
     within_s: float = 30.0
+    hung_after: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +110,8 @@ class Server:
     """One server of a pool: the unit that answers there, and its share (`weight`, 1 to 256).
 
     One that shares other requests stands in another `backend` of the same balancer, with `options`
-    of its own; '' is the pool's.
+    of its own; '' is the pool's. One that joins by a reload (`reloads`) has options that a balancer
+    refuses while it runs.
     """
 
     unit: str
@@ -112,6 +119,7 @@ class Server:
     weight: int = 100
     backend: str = ""
     options: str = ""
+    reloads: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +171,12 @@ class Unit:
 
     Units of one `group` are replaced one at a time, each only while all others are ready. `reload`
     names the signal after which the process reads its files anew, so that they and `pool` may
-    change without another process. `daemon` is the pid file of a process that the unit's own one
-    starts and that outlives it. `server` names the machine; '' stands for one of its own.
+    change without another process. `server` names the machine; '' stands for one of its own.
+
+    `daemon` is the pid file of a process that the unit's own one starts and that outlives it, or
+    that its own one is. `keep` says with what the daemon runs: when another revision says the same,
+    the daemon goes on under it. `forking` says that the unit's own process may end well while the
+    daemon runs, which is its process from then on (systemd's Type=forking).
     """
 
     name: str
@@ -190,6 +202,8 @@ class Unit:
     reload: str = ""
     pool: Pool | None = None
     daemon: str = ""
+    keep: str = ""
+    forking: bool = False
     lease: Lease | None = None
     revision: str = field(init=False, default="")
 
@@ -213,6 +227,10 @@ class Unit:
         digest = hashlib.sha256(said.encode()).hexdigest()[:REVISION_HEX_DIGITS]
         object.__setattr__(self, "revision", digest)
 
+    def goes_on_as(self, later: Unit) -> bool:
+        """Whether the daemon of this unit goes on when `later` takes its place."""
+        return bool(self.keep) and (self.keep, self.daemon) == (later.keep, later.daemon)
+
 
 class Phase(Enum):
     """Where one process of a unit stands."""
@@ -230,7 +248,8 @@ class Process:
 
     `spec` is the unit that it runs. `since_s` is the time of its start, `changed_s` the time at
     which it entered its phase; both in unix seconds. `changing` says that it is being told of new
-    files or servers; `spec` is what it knew before.
+    files or servers; `spec` is what it knew before. `silent` counts the questions of its probe in a
+    row that it has not answered at all.
     """
 
     number: int
@@ -239,6 +258,7 @@ class Process:
     since_s: float
     changed_s: float
     changing: bool = False
+    silent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,12 +351,15 @@ class Start(Action):
 class Stop(Action):
     """Stop the process with this `number` by `steps`; SIGKILL follows the last one.
 
-    `failed` says that it is stopped because it did not do what it should.
+    Without steps it comes at once.
+    `failed` says that it is stopped because it did not do what it should, `spares` that its daemon
+    goes on.
     """
 
     number: int
     steps: tuple[StopStep, ...]
     failed: bool = False
+    spares: bool = False
 
     def subject(self) -> str:
         """The unit and the number of the process."""

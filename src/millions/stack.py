@@ -78,7 +78,7 @@ class Stack:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Names of the secrets to be made once for this stack."""
-        return tuple(name for each in self.with_servers for name in each.secrets)
+        return tuple(dict.fromkeys(name for each in self.with_servers for name in each.secrets))
 
     @property
     def needs(self) -> tuple[tuple[EngineNeed, str], ...]:

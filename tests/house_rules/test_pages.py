@@ -82,6 +82,23 @@ def test_every_command_in_the_documents_exists_with_its_options() -> None:
     none(wrong)
 
 
+def test_every_option_says_what_it_means() -> None:
+    def mute(command: click.Command, name: str) -> list[str]:
+        found = [
+            f"{name} {each.opts[0]}"
+            for each in command.params
+            if isinstance(each, click.Option) and not each.help
+        ]
+        for verb in command.list_commands(ctx) if isinstance(command, click.Group) else ():
+            below = command.get_command(ctx, verb)
+            assert below is not None
+            found += mute(below, f"{name} {verb}")
+        return found
+
+    ctx = click.Context(group)
+    none(mute(group, "millions"))
+
+
 def inner(command: click.Command, rest: str) -> click.Command:
     """The command that a line means: one inside a group where it goes on with one."""
     if not isinstance(command, click.Group):

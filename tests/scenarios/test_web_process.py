@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from millions.runtime.ports import free_port
 from millions.testing import EmbeddedPostgres, directory_for, eventually
 from millions.testing.load import Connection, ask, get
-from millions.testing.postgres import free_port
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"

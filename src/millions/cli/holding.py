@@ -43,14 +43,18 @@ def before(
 
 
 def restarted(running: Desired | None, wanted: Desired) -> Unit | None:
-    """The server of the database that is alone before and after, and another process then. Pure."""
+    """The server of the database that is alone before and after, and is started anew then. Pure.
+
+    One that goes on with what it has (`Unit.keep`) is not.
+    """
     former, later = (
         [each for each in found.units if each.tier == TIER] if found else []
         for found in (running, wanted)
     )
     if len(former) != 1 or len(later) != 1 or former[0].name != later[0].name:
         return None
-    return former[0] if former[0].revision != later[0].revision else None
+    same = former[0].revision == later[0].revision
+    return None if same or former[0].goes_on_as(later[0]) else former[0]
 
 
 async def _hold(

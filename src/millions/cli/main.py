@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from millions.cli import exits
+from millions.cli import exits, interrupts
 from millions.errors import MachineError, MillionsError, StackFileError
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def group(ctx: click.Context, stack_file: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    interrupts.as_ctrl_c()
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
@@ -135,8 +136,7 @@ def say(error: MillionsError, *, as_json: bool = False) -> None:
     click.secho(f"cannot {error.cannot}", fg="red", bold=True, err=True)
     because = error.because.replace("\n", "\n    ")
     click.echo(f"  because: {because}", err=True)
-    if error.try_:
-        click.secho(f"  try: {error.try_}", fg="green", err=True)
+    click.secho(f"  try: {error.try_}", fg="green", err=True)
 
 
 def _as_ours(error: Exception) -> MillionsError:

@@ -19,16 +19,19 @@ SPOKEN_OF = frozenset({"preparing", "starting", "ready", "unready", "stopping", 
 
 
 class Progress:
-    """Follows the status of a stack on standard error; silent for programs."""
+    """Follows the status of a stack on standard error; silent for programs.
 
-    def __init__(self, *, silent: bool = False) -> None:
-        self._silent = silent
+    `brief` says only what stays on the screen, where something else is drawn below it.
+    """
+
+    def __init__(self, *, silent: bool = False, brief: bool = False) -> None:
+        self._silent, self._brief = silent, brief
         self._seen: dict[str, str] = {}
         self._began_s = time.monotonic()
         self._began_at_s = time.time()
         console = Console(stderr=True, highlight=False)
         self._spinner: Spinner | None = None
-        if console.is_terminal and not silent:
+        if console.is_terminal and not silent and not brief:
             self._spinner = console.status("")
 
     def __enter__(self) -> Self:
@@ -44,7 +47,7 @@ class Progress:
         """Say what is done now."""
         if self._spinner:
             self._spinner.update(escape(text))
-        elif not self._silent:
+        elif not self._silent and not self._brief:
             click.echo(f"  {text}", err=True)
 
     def tell(self, text: str) -> None:
@@ -64,7 +67,7 @@ class Progress:
 
     def _show_unit(self, unit: UnitStatus) -> None:
         now = f"{unit.phase} {unit.release}"
-        if self._silent or self._seen.get(unit.name) == now:
+        if self._silent or self._brief or self._seen.get(unit.name) == now:
             return
         ran_before = unit.name not in self._seen and unit.since_s < self._began_at_s
         self._seen[unit.name] = now

@@ -41,6 +41,12 @@ def command(
     _check(keys, everything=everything)
     state = running_state(ctx)
     place = directory.read(state.directory).edge
+    if place.base_url and not place.hook:
+        raise StackFileError(
+            cannot=f"purge at {place.base_url}",
+            because="cdn_purge is not set: where that network is told of purges",
+            try_='[edge] cdn_purge = "https://…"',
+        )
     if not place.servers and not place.hook:
         raise StackFileError(
             cannot="purge", because="the stack has no edges", try_="a table [edge], or rung = 6"

@@ -39,7 +39,7 @@ def command(ctx: click.Context, *, watch: bool, as_json: bool) -> int:
         return _watch(state)
     running = look(state)
     if as_json:
-        said = running.document() | {"climb": _climb(state)}
+        said = running.document() | {"climb": _climb(state), "folder": str(state.path)}
         click.echo(json.dumps(said, indent=1))
     else:
         Console(highlight=False).print(_picture(state, running))

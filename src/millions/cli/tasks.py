@@ -103,7 +103,13 @@ def retry(
 
 @command.command("dead")
 @click.option("--task", "name", metavar="NAME", help="Those of this task only.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="So many, the latest first.",
+)
 @AS_JSON
 @click.pass_context
 def dead(ctx: click.Context, *, name: str | None, limit: int, as_json: bool) -> None:

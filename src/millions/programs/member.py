@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from millions.errors import ConsensusError, DataRefusedError
 from millions.model import Address
 from millions.programs import mending
-from millions.runtime import etcd
+from millions.runtime import etcd, processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ def main(folder: Path) -> None:
     """Wait until this member may start, then become Patroni."""
     member = read(folder / "member.json")
     tidy(member)
-    if leads_alone(member):
+    if leads_alone(member) and not runs(member):
         lead(member, folder)
     wait(member)
     mending.begin(_place(folder / "patroni.yml"))
@@ -140,11 +140,24 @@ def leads_alone(member: Member) -> bool:
     return is_newest and _has_data(member) and not standby.exists()
 
 
+def runs(member: Member) -> bool:
+    """Whether the server of this member runs: it goes on, and Patroni finds it.
+
+    A number that another program has by now is told apart by its working folder.
+    """
+    data = (member.folders[member.name] / COPY).resolve()
+    try:
+        pid = (data / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0].strip()
+    except OSError:
+        return False
+    return pid.isdigit() and processes.working_folder(int(pid)) == str(data)
+
+
 def lead(member: Member, folder: Path) -> None:
     """Start the server as the primary that it was: writes wait for it, not for Patroni's start.
 
-    One that runs already refuses to be started twice. Patroni's own settings follow with its first
-    look; that which cannot change while a server runs is the same.
+    Patroni's own settings follow with its first look; that which cannot change while a server runs
+    is the same.
     """
     data = member.folders[member.name] / COPY
     shutil.copyfile(folder / "first.conf", data / "postgresql.conf")

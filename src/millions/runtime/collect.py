@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CURRENT = "current.jsonl"
+RAW = "raw-"
+"""Before the number of the start, in the name of the file that it writes to."""
 
 SEGMENTS = 4
 """A log is kept in so many files; the oldest one is dropped when a new one begins."""
@@ -68,8 +70,8 @@ class Collector:
         self._sources: dict[int, _Source] = {}
         self.problem = ""
         offsets = self._resume()
-        for path in folder.glob("raw-*"):
-            number = int(path.name.removeprefix("raw-"))
+        for path in folder.glob(f"{RAW}*"):
+            number = number_of(path.name)
             self._follow(number, offsets.get(number, 0))
 
     def open_raw(self, number: int, event: str, *, revision: str, release: str) -> int:
@@ -127,7 +129,7 @@ class Collector:
         self._sources.clear()
 
     def _raw(self, number: int) -> Path:
-        return self._folder / f"raw-{number}"
+        return self._folder / f"{RAW}{number}"
 
     def _follow(self, number: int, offset: int) -> None:
         descriptor = os.open(self._raw(number), os.O_RDWR | os.O_CLOEXEC)
@@ -241,6 +243,12 @@ class Collector:
                 offsets[int(match[1])] = int(match[2])
             return offsets
         return {}
+
+
+def number_of(path: str) -> int:
+    """The number of the start that writes to this file; 0 when it is none of a log."""
+    found = re.search(rf"{RAW}(\d+)$", path)
+    return int(found[1]) if found else 0
 
 
 def _parsed(line: bytes, unit: str, now: str) -> dict[str, Any]:

@@ -35,18 +35,18 @@ TELL_AGAIN_S = 2.0
 
 
 class Daemons:
-    """Watches the daemon of each unit that has one."""
+    """Watches the daemon of each unit that can hold a lease."""
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def keep(self) -> None:
-        """Watch exactly the units that run and have a daemon."""
+        """Watch exactly the units that run and have a daemon and a lease."""
         running = {
             record.name
             for record in self._crew.ledger.records()
-            if any(each.spec.daemon for each in record.processes)
+            if any(each.spec.daemon and each.spec.lease for each in record.processes)
         }
         for name in self._tasks.keys() - running:
             self._tasks.pop(name).cancel()

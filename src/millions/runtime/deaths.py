@@ -42,7 +42,7 @@ async def agent_ended(crew: Crew, name: str, spec: Unit, *, planned: bool) -> Id
         await crew.fencing[name].wait()
         return None
     daemon = None if planned else pidfiles.living(crew.state, spec)
-    if daemon is None:
+    if daemon is None and spec.lease is not None:
         await fence(crew, name, spec, why="" if planned else "it is dead")
     return daemon
 

@@ -208,9 +208,9 @@ def _settle(state: StateFolder, consent: tuple[str, ...]) -> None:
             if not path.is_dir():
                 path.unlink(missing_ok=True)
     for name in consent:
-        shutil.rmtree(state.unit(name), ignore_errors=True)
+        shutil.rmtree(state.put_aside(name), ignore_errors=True)
     if consent and state.units.is_dir():
-        preparing.forget_all(state)
+        preparing.forget(state)
 
 
 def _finish_log(folder: Path) -> None:

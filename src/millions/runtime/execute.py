@@ -41,7 +41,7 @@ def execute(crew: Crew, action: Action) -> None:
             process = crew.ledger.process(action.unit, action.number)
             if process is not None and process.phase is not Phase.STOPPING:
                 blame = action.why if action.failed else ""
-                stopping.begin(crew, action.unit, action.number, why=action.why, blame=blame)
+                stopping.begin(crew, action, blame=blame)
         case Prepare():
             preparing.begin(crew, action.unit, action.spec, action.preparation, why=action.why)
         case Reload() | Share():
@@ -101,8 +101,15 @@ def erase(crew: Crew, name: str) -> None:
     """Erase the folder of a unit, with its data and its log."""
     crew.journals.close(name)
     crew.ledger.drop(name)
-    preparing.forget_all(crew.state)
-    crew.spawn_task(asyncio.to_thread(shutil.rmtree, crew.state.unit(name), ignore_errors=True))
+    preparing.forget(crew.state)
+    aside = crew.state.put_aside(name)
+    crew.spawn_task(asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True))
+
+
+def finish_erasing(crew: Crew) -> None:
+    """Erase what an earlier supervisor had put aside for that."""
+    for aside in crew.state.erased.iterdir() if crew.state.erased.is_dir() else ():
+        crew.spawn_task(asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True))
 
 
 def _intend(crew: Crew, spec: Unit, number: int, *, address: Address | None, handover: str) -> None:

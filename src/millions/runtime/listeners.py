@@ -44,10 +44,14 @@ class Listeners:
     def refuse(self, unit: str) -> None:
         """Refuse connections to a unit until a process of it listens again.
 
-        Those that wait are reset, so that whoever sent them asks another unit.
+        Those that wait are reset, so that whoever sent them asks another unit. A socket that does
+        not listen is left alone: Linux keeps a shutdown of it, and each connection that it accepts
+        once it listens again would be dead from the beginning. So is one that another unit has too,
+        which takes the address over or gives it back: it is the same socket, and that one answers.
         """
-        for (name, _), server in self._open.items():
-            if name == unit:
+        others = {address for name, address in self._open if name != unit}
+        for (name, address), server in self._open.items():
+            if name == unit and address not in others and sockets.listening_address(server):
                 with suppress(OSError):
                     server.shutdown(socket.SHUT_RDWR)
 

@@ -12,13 +12,14 @@ import os
 import signal
 import time
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING
 
 from millions.errors import MillionsError
 from millions.model import Phase
 from millions.reconcile.backoff import STEADY_S
 from millions.reconcile.plan import verdicts
-from millions.runtime import adopt, burial, desired, diary, execute, publish, status
+from millions.runtime import adopt, burial, desired, diary, execute, pidfiles, publish, status
 from millions.runtime.crew import Crew
 from millions.runtime.daemons import Daemons
 from millions.runtime.desired import Desired
@@ -74,7 +75,12 @@ class Loop:
         )
         self._daemons = Daemons(self._crew)
         self._scaler = Scaler(self._crew)
-        self._crew.watch = Watch(self._crew.ledger, ended=self._ended, changed=self._wakened.set)
+        self._crew.watch = Watch(
+            self._crew.ledger,
+            ended=self._ended,
+            changed=self._wakened.set,
+            forks=partial(pidfiles.forks, state),
+        )
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Work until told to stop; call `ready` once everything that runs is adopted.
@@ -90,6 +96,7 @@ class Loop:
         diary.tell(self._state, f"supervisor {os.getpid()} begins; {living} processes adopted")
         self._listen_to_signals()
         ready()
+        execute.finish_erasing(crew)
         beside = [asyncio.create_task(self._copy_logs()), asyncio.create_task(self._scale())]
         while not self._stopping:
             self._wakened.clear()
@@ -142,7 +149,7 @@ class Loop:
         self._follow_specifications()
         self._heal()
         goal = self._goal()
-        observed = observe(self._state, crew.ledger, goal.units, crew.changing)
+        observed = observe(self._state, crew.ledger, goal.units, crew.changing, crew.watch.silences)
         decided = verdicts(goal, observed)
         if any(each.action is not None for each in decided):
             crew.journals.collect()  # what led to an action stands in the logs before what follows
@@ -241,7 +248,7 @@ class Loop:
     def _report(self, goal: Goal, decided: tuple[Verdict, ...]) -> None:
         """Write the status when it says something new, and now and then to show that we live."""
         crew = self._crew
-        observed = observe(self._state, crew.ledger, goal.units, crew.changing)
+        observed = observe(self._state, crew.ledger, goal.units, crew.changing, crew.watch.silences)
         told = report(
             crew,
             goal.units,
@@ -286,11 +293,12 @@ class Loop:
             await asyncio.sleep(pause_s)
 
     def _writing(self) -> dict[str, frozenset[int]]:
-        """The starts that may still write: processes and preparations by unit."""
+        """The starts that may still write: processes, their daemons, preparations; by unit."""
         return {
             record.name: frozenset(
                 [each.number for each in record.processes]
                 + ([record.preparing.number] if record.preparing is not None else [])
+                + ([pidfiles.output(self._state, record.good)] if record.good is not None else [])
             )
             for record in self._crew.ledger.records()
         }

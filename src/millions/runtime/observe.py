@@ -6,12 +6,14 @@ Loses nothing and chooses nothing; phases were recorded by the watches.
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from millions.model import Observed, Process, Seen
 from millions.runtime.preparing import marker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from millions.model import Unit
@@ -19,19 +21,29 @@ if TYPE_CHECKING:
     from millions.runtime.record import UnitRecord
     from millions.runtime.state import StateFolder
 
+NOBODY: Mapping[tuple[str, int], int] = MappingProxyType({})
+
 
 def observe(
     state: StateFolder,
     ledger: Ledger,
     wanted: tuple[Unit, ...],
     changing: AbstractSet[tuple[str, int]] = frozenset(),
+    silent: Mapping[tuple[str, int], int] = NOBODY,
 ) -> Observed:
-    """What runs now (a few system calls a unit). `changing` names processes that are being told."""
+    """What runs now (a few system calls a unit).
+
+    `changing` names processes that are being told, `silent` those that have answered nothing, and
+    how often in a row.
+    """
     specs = {unit.name: unit for unit in wanted}
     names = sorted({record.name for record in ledger.records()} | specs.keys())
     return Observed(
         now_s=time.time(),
-        units=tuple(_seen(state, ledger.get(name), specs.get(name), changing) for name in names),
+        units=tuple(
+            _seen(state, ledger.get(name), specs.get(name), changing=changing, silent=silent)
+            for name in names
+        ),
     )
 
 
@@ -39,7 +51,9 @@ def _seen(
     state: StateFolder,
     record: UnitRecord,
     wanted: Unit | None,
+    *,
     changing: AbstractSet[tuple[str, int]],
+    silent: Mapping[tuple[str, int], int],
 ) -> Seen:
     folder = state.unit(record.name)
     specs = [spec for spec in (wanted, record.good) if spec is not None]
@@ -54,6 +68,7 @@ def _seen(
                 since_s=each.since_s,
                 changed_s=each.changed_s,
                 changing=(record.name, each.number) in changing,
+                silent=silent.get((record.name, each.number), 0),
             )
             for each in record.processes
         ),

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import shutil
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from millions.errors import MillionsError
@@ -34,10 +35,14 @@ def marker(folder: Path, key: str) -> Path:
     return folder / "prepared" / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def forget_all(state: StateFolder) -> None:
-    """Forget what was prepared (blocking): it may have been prepared in data that is erased."""
+def forget(state: StateFolder) -> None:
+    """Forget what was prepared in the data of others (blocking), some of which is erased.
+
+    What holds data was prepared in its own.
+    """
     for folder in state.units.iterdir():
-        shutil.rmtree(folder / "prepared", ignore_errors=True)
+        if not (folder / "data").is_dir():
+            shutil.rmtree(folder / "prepared", ignore_errors=True)
 
 
 def begin(crew: Crew, name: str, spec: Unit, preparation: Preparation, *, why: str) -> None:
@@ -116,8 +121,10 @@ async def _end(crew: Crew, running: PreparationRecord) -> str:
     try:
         await asyncio.wait_for(ended.wait(), max(0.0, running.since_s + timeout_s - time.time()))
     except TimeoutError:
-        processes.kill_tree(running.identity)
-        await asyncio.wait_for(ended.wait(), processes.KILL_WAIT_S)
+        while not ended.is_set():  # one that the kernel holds ends later, and is waited for
+            processes.kill_tree(running.identity)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), processes.KILL_WAIT_S)
         crew.reaper.code(running.identity.pid)
         return f"took longer than {timeout_s:g} s"
     return reaper.said(crew.reaper.code(running.identity.pid))

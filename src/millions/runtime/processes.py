@@ -75,6 +75,16 @@ def alive(identity: Identity) -> bool:
     return identity.pid > 0 and identify(identity.pid) == identity
 
 
+def catches(identity: Identity, number: signal.Signals) -> bool:
+    """Whether this process has a handler for a signal: without one that is lost, or ends it."""
+    try:
+        text = (_PROC / str(identity.pid) / "status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    caught = next((line for line in text.splitlines() if line.startswith("SigCgt:")), "SigCgt: 0")
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
 def open_pidfd(identity: Identity) -> int | None:
     """A file descriptor that becomes readable when the process ends; None when it has."""
     try:
@@ -166,6 +176,14 @@ def working_folder(pid: int) -> str:
     except OSError:
         return ""
     return folder.removesuffix(" (deleted)")
+
+
+def output(pid: int) -> str:
+    """The path of the file that a process writes to; empty when it may not be read."""
+    try:
+        return str((_PROC / str(pid) / "fd" / "1").readlink())
+    except OSError:
+        return ""
 
 
 def name(pid: int) -> str:

@@ -43,6 +43,11 @@ class Reaper:
             if len(self._ends) > ENDS_MAX:
                 self._ends.popitem(last=False)
 
+    def look(self, pid: int) -> int | None:
+        """The same as `code`, which still answers after it."""
+        self.reap()
+        return self._ends.get(pid)
+
     def code(self, pid: int) -> int | None:
         """The exit code of a child that has ended (negative: the signal); None when not known."""
         self.reap()

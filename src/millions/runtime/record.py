@@ -25,6 +25,7 @@ class ProcessRecord:
     listening socket. `ready_at_s` is 0 until it was ready. `stop_step` counts the steps of a stop
     that were sent, `stop_at_s` when the last one was; `blame` says why it is stopped if it failed.
     `spec` is what the process knows, `told` what it is being told: other files, other servers.
+    `spares` says that its daemon goes on when it is stopped.
     """
 
     number: int
@@ -40,6 +41,7 @@ class ProcessRecord:
     stop_at_s: float = 0.0
     blame: str = ""
     told: Unit | None = None
+    spares: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ Never touches what runs. A folder that is damaged or of another version is a Sta
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +54,7 @@ class StateFolder:
     secrets: Path = field(init=False)
     releases: Path = field(init=False)
     units: Path = field(init=False)
+    erased: Path = field(init=False)
     bytecode: Path = field(init=False)
     run: Path = field(init=False)
 
@@ -69,6 +72,17 @@ class StateFolder:
     def unit(self, name: str) -> Path:
         """The folder of a unit (which may not exist)."""
         return self.units / name
+
+    def put_aside(self, name: str) -> Path:
+        """Take a unit's folder away whole, to be erased (blocking); answer where it is now.
+
+        Erased in its place it might be left in half, by a crash, and be taken for a unit's data.
+        """
+        files.make_folder(self.erased)
+        aside = self.erased / f"{name}.{secrets.token_hex(6)}"
+        with contextlib.suppress(FileNotFoundError):
+            self.unit(name).rename(aside)
+        return aside
 
     def prepare(self) -> None:
         """Make what is missing and mend permissions (blocking). OSError when that cannot be."""
@@ -108,6 +122,7 @@ _LAYOUT = {
     "secrets": "secrets",
     "releases": "releases",
     "units": "units",
+    "erased": "erased",
     "bytecode": "bytecode",
 }
 

@@ -11,10 +11,12 @@ import time
 from typing import TYPE_CHECKING
 
 from millions.model import Phase
-from millions.runtime import processes
+from millions.runtime import pidfiles, processes
 
 if TYPE_CHECKING:
+    from millions.model import Stop
     from millions.runtime.crew import Crew
+    from millions.runtime.record import ProcessRecord
 
 
 NEVER_READY_WAIT_S = 5.0
@@ -22,12 +24,21 @@ NEVER_READY_WAIT_S = 5.0
 What holds data keeps its own bounds: it may be in the middle of its recovery."""
 
 
-def begin(crew: Crew, name: str, number: int, *, why: str, blame: str = "") -> None:
+def begin(crew: Crew, action: Stop, *, blame: str = "") -> None:
     """Begin to stop a process; `blame` says what it did wrong, if it did."""
+    name, number = action.unit, action.number
+    process = crew.ledger.process(name, number)
+    skipped = len(process.spec.stop) if process is not None and not action.steps else 0
     crew.ledger.change_process(
-        name, number, phase=Phase.STOPPING, changed_s=time.time(), blame=blame
+        name,
+        number,
+        phase=Phase.STOPPING,
+        changed_s=time.time(),
+        blame=blame,
+        spares=action.spares,
+        stop_step=skipped,
     )
-    crew.journals.of(name).note(f"stops: {why}", start=number)
+    crew.journals.of(name).note(f"stops: {action.why}", start=number)
     resume(crew, name, number)
 
 
@@ -39,6 +50,8 @@ def resume(crew: Crew, name: str, number: int) -> None:
 async def _stop(crew: Crew, name: str, number: int) -> None:
     process = crew.ledger.process(name, number)
     if process is None or process.identity is None:
+        return
+    if process.spares and await _spared(crew, name, process):
         return
     stop_at_s = process.stop_at_s
     for index, step in enumerate(process.spec.stop):
@@ -58,3 +71,21 @@ async def _stop(crew: Crew, name: str, number: int) -> None:
     crew.journals.of(name).note("does not stop: killed", level="warning", start=number)
     processes.kill_tree(process.identity)
     await crew.watch.end(name, number, within_s=processes.KILL_WAIT_S)
+
+
+async def _spared(crew: Crew, name: str, process: ProcessRecord) -> bool:
+    """End a process without its daemon; False where there is none, or it would not end so.
+
+    An agent that is told to stop would stop its daemon. One that is the daemon is let go.
+    """
+    daemon = pidfiles.living(crew.state, process.spec)
+    if daemon is None or process.identity is None:
+        return False
+    if daemon != process.identity:
+        processes.send(process.identity, signal.SIGKILL)
+        return await crew.watch.end(name, process.number, within_s=processes.KILL_WAIT_S)
+    crew.journals.of(name).note("goes on under its successor", start=process.number)
+    crew.watch.forget(name, process.number)
+    others = [each for each in crew.ledger.get(name).processes if each.number != process.number]
+    crew.ledger.change(name, processes=tuple(others))
+    return True

@@ -10,13 +10,13 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from millions.model import Address, Phase, Probe
+from millions.model import Address, Phase, Probe, Unit
 from millions.reconcile import readiness
 from millions.reconcile.readiness import Readiness
 from millions.runtime import probes, processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from millions.runtime.ledger import Ledger
     from millions.runtime.processes import Identity
@@ -37,12 +37,18 @@ _Key = tuple[str, int]
 
 
 class Watch:
-    """Watches processes by (unit, number)."""
+    """Watches processes by (unit, number). `forks` says of one that its daemon runs beside it."""
 
     def __init__(
-        self, ledger: Ledger, *, ended: Callable[[str, int], None], changed: Callable[[], None]
+        self,
+        ledger: Ledger,
+        *,
+        ended: Callable[[str, int], None],
+        changed: Callable[[], None],
+        forks: Callable[[Unit, Identity], bool],
     ) -> None:
         self._ledger = ledger
+        self._forks = forks
         self._ended = ended
         self._changed = changed
         self._probes: dict[_Key, asyncio.Task[None]] = {}
@@ -51,7 +57,10 @@ class Watch:
         self._silent: dict[_Key, int] = {}
 
     def begin(self, name: str, number: int, identity: Identity) -> None:
-        """Watch a process; `ended` is called once, soon, also when it is over already."""
+        """Watch a process; `ended` is called once, soon, also when it is over already.
+
+        Another process may be the one of this start by then.
+        """
         key = (name, number)
         ended = asyncio.Event()
         self._ends[key] = ended
@@ -61,6 +70,9 @@ class Watch:
             self._ended(name, number)
 
         when_ended(identity, end)
+        former = self._probes.get(key)
+        if former is not None:
+            former.cancel()
         self._probes[key] = asyncio.create_task(self._probe(name, number))
 
     def forget(self, name: str, number: int) -> None:
@@ -92,6 +104,11 @@ class Watch:
         """How many questions in a row a process has not answered at all."""
         return self._silent.get((name, number), 0)
 
+    @property
+    def silences(self) -> Mapping[tuple[str, int], int]:
+        """How many questions in a row each process has not answered at all."""
+        return self._silent
+
     def close(self) -> None:
         """Stop to watch everything."""
         for key in tuple(self._probes):
@@ -109,6 +126,9 @@ class Watch:
                 await asyncio.sleep(max(0.0, record.since_s + WITHOUT_PROBE_S - time.time()))
                 self._enter(name, number, Phase.READY)
                 return
+            if record.phase is Phase.STARTING and self._is_beside_another(record):
+                await asyncio.sleep(EAGER_S)  # which answers at its address
+                continue
             said = await probes.ask(probe, _asked(record, probe))
             self._said[name, number] = said
             silent = self._silent.get((name, number), 0) + 1
@@ -116,6 +136,10 @@ class Watch:
             state = readiness.after(state, probe, good=not said)
             self._enter(name, number, state.phase)
             await asyncio.sleep(_pause_s(record, probe, state))
+
+    def _is_beside_another(self, record: ProcessRecord) -> bool:
+        """Whether the unit's daemon runs already, and the process that was started is not it."""
+        return record.identity is not None and self._forks(record.spec, record.identity)
 
     def _enter(self, name: str, number: int, phase: Phase) -> None:
         """Record the phase of a process if it is another one than before."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from sqlalchemy import event
 
-from millions.errors import MillionsError
+from millions.errors import MillionsError, UnavailableError
 from millions.sdk import answers, position, requests
 from millions.sdk.idempotency_rows import SCHEMA, Claim, Kept, Rows, digest_of
 from millions.sdk.idempotency_traffic import Capture, Counted
@@ -106,10 +106,15 @@ class Idempotency:
         key = digest_of(self._who(scope), text)
         counted = Counted(receive)
         async with contextlib.AsyncExitStack() as held:
-            if not await self._hold(key, held):
-                await answers.text(send, 409, BUSY, [(b"retry-after", b"1")])
+            try:
+                if not await self._hold(key, held):
+                    await answers.text(send, 409, BUSY, [(b"retry-after", b"1")])
+                    return
+                kept = await self._rows.find(key)
+            except UnavailableError as error:  # nothing has begun; the application raised nothing
+                log.warning("a key could not be looked up", because=error.because)
+                await answers.text(send, 503, f"{error}\n", [(b"retry-after", b"1")])
                 return
-            kept = await self._rows.find(key)
             if kept is None:
                 kept = await self._run(app, (scope, counted, send), key, held)
             if kept is not None:

@@ -84,7 +84,9 @@ def parse(text: str) -> Seen:
         position = int(found[2], BASE) if found else POSITION_MAX + 1
         if found is None or len(entries) > SHARDS_MAX or position > POSITION_MAX:
             raise SignatureError(
-                cannot="read the position cookie", because=f"{entry[:80]!r} is no position"
+                cannot="read the position cookie",
+                because=f"{entry[:80]!r} is no position",
+                try_="the same without the cookie: the answer sets a new one",
             )
         seen.advance(found[1], position)
     return seen

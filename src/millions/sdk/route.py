@@ -95,8 +95,9 @@ class OnlyOne:
         return None
 
     def failed(self, member: Member | None, error: Exception) -> Next:  # noqa: ARG002
-        """Again while it restarts."""
-        return Next.PAUSE if fate(error) is Fate.LOST else Next.RAISE
+        """Again while it restarts; of a cluster, it is a standby for a moment then."""
+        waits = fate(error) is Fate.LOST or sqlstate(error) in NOT_PRIMARY
+        return Next.PAUSE if waits else Next.RAISE
 
     def lost(self, member: Member | None) -> None:
         """Nobody looks for another one."""

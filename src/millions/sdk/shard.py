@@ -19,6 +19,7 @@ from millions.sdk.retry import DRIVER_ERRORS, Fate, fate
 from millions.sdk.route import OnlyOne, Route, ToPrimary, ToReplica
 from millions.sdk.topology import Topology
 from millions.sdk.track import Track, prepare
+from millions.sdk.visible import WATCH
 
 if TYPE_CHECKING:
     import asyncpg
@@ -37,9 +38,6 @@ LEAVE_LOOK_S = 0.05
 
 PRIMARY_LIMIT_S = 5.0
 """How long a raw connection waits for a primary; its users repeat."""
-
-WATCH = " watch"
-"""How the name of a connection ends that looks at a server."""
 
 SEARCH_S = 0.1
 SERIALIZABLE = "serializable"
@@ -131,11 +129,12 @@ class OpenShard:
             await member.close(CLOSE_LIMIT_S)
 
     def to_write(self, isolation: str | None) -> Route:
-        """The route of a block that writes."""
+        """The route of a block that writes. A standby refuses to begin it."""
         level = "" if isolation is None else f" ISOLATION LEVEL {isolation.upper()}"
+        begin_sql = f"BEGIN{level} READ WRITE"
         if self.topology is None:
-            return self._to_only(f"BEGIN{level}")
-        return ToPrimary(self.topology, f"BEGIN{level} READ WRITE", self._track())
+            return self._to_only(begin_sql)
+        return ToPrimary(self.topology, begin_sql, self._track())
 
     def to_read(self, isolation: str | None, *, primary: bool) -> Route:
         """The route of a block that reads: in a request to a replica, unless `primary`."""
@@ -157,7 +156,7 @@ class OpenShard:
         """
         name = None if purpose is None else f"{self._label} {purpose}"
         if self.topology is None:
-            return await self.members[self._endpoints[0]].connect(name)
+            return await self._connected_to_only(name)
         topology = self.topology
         try:
             async with asyncio.timeout(PRIMARY_LIMIT_S):
@@ -168,6 +167,13 @@ class OpenShard:
                     await topology.change(SEARCH_S)
         except TimeoutError:
             raise ConnectionError(f"no server of {self.name} is the primary") from None
+
+    async def _connected_to_only(self, name: str | None) -> Connection:
+        connection = await self.members[self._endpoints[0]].connect(name)
+        if driver.is_replica(connection):
+            connection.terminate()
+            raise ConnectionError(f"the server of {self.name} does not take writes yet")
+        return connection
 
     async def _connected(self, topology: Topology, name: str | None) -> Connection | None:
         primary = topology.primary

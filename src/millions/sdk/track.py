@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from millions.sdk.position import covers, position_of
+from millions.sdk.visible import NAME_MAX
 
 if TYPE_CHECKING:
     from millions.sdk.member import Member
@@ -32,9 +33,6 @@ connection: that halves what it costs the server."""
 
 PLACE = "EXECUTE millions_place"
 ROLLBACK = f"ROLLBACK; {PLACE}"
-
-NAME_MAX = 24
-"""PostgreSQL keeps 63 bytes of it, the place takes up to 27."""
 
 REPLICA = "replica"
 ROLLBACK_LIMIT_S = 5.0

@@ -15,6 +15,7 @@ from millions.sdk import driver
 from millions.sdk.member import Role
 from millions.sdk.position import position_of
 from millions.sdk.retry import DRIVER_ERRORS
+from millions.sdk.visible import HELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 EVERY_S = 0.2
 """Between two looks while all is well: 0.2 % of a core for a shard of three."""
+
+HELD_S = 0.02
+"""Between two looks while transactions wait for another primary, which is a second and rarely more.
+With 0.2 s the slowest answer while the database moved was 0.62 s (median of 6), with this 0.51."""
 
 HURRIED_S = 0.015
 HURRIED_SHARE = 1 / 40
@@ -55,10 +60,6 @@ LOOK = """
         ELSE pg_current_wal_flush_lsn() END::text AS place
 """
 """A standby names the timeline that it receives; where it receives none, the control file does."""
-
-HELD = "/* held */"
-"""How the last look of a process begins that begins no transactions on the primary: the one who is
-about to stop it sees in `pg_stat_activity` that everybody has heard."""
 
 HELD_LOOK = HELD + LOOK
 
@@ -112,10 +113,10 @@ class Watch:
 
     async def _pause(self) -> None:
         loop = asyncio.get_running_loop()
-        pause_s = EVERY_S
+        pause_s = HELD_S if self._held else EVERY_S
         if self._hurried_since_s is not None:
             spent_s = time.monotonic() - self._hurried_since_s
-            pause_s = min(EVERY_S, max(HURRIED_S, spent_s * HURRIED_SHARE))
+            pause_s = min(pause_s, max(HURRIED_S, spent_s * HURRIED_SHARE))
         timer = loop.call_later(pause_s, self._wake.set)
         try:
             await self._wake.wait()

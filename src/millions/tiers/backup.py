@@ -31,8 +31,8 @@ class Backup(Table):
 
     folder: str = setting(
         "",
-        "Folder that the backups are kept in, best on another disk; without it they lie beside the "
-        "stack's state.",
+        "Folder that the backups are kept in, best on another disk; without it they lie in the "
+        "stack's state folder, and are erased with it.",
         example="/mnt/backups/photos",
     )
     every_hours: int = setting(

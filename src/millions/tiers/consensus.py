@@ -217,5 +217,5 @@ TIER = Tier(
     check=check,
     needs=(ETCD, PATRONI),
     certificates=certificates,
-    pause_s=6.0,
+    pause_s=0.5,
 )

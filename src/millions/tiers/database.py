@@ -22,6 +22,7 @@ from millions.tiers import (
     consensus,
     patroni,
     postgresql,
+    postgresql_alone,
     postgresql_folder,
     postgresql_standby,
 )
@@ -70,11 +71,8 @@ CONNECTIONS = 160
 """Enough for what rung 9 may run without further words: four web servers, four workers, and one
 more of each while a release takes over."""
 
-ALONE = ': >"$0"; exec "$@"'
-"""Run by sh: leave the mark that this data was written outside of a cluster, so that what etcd
-remembers of it is old; then become the server."""
-
 GROUP = "database"
+PID_FILE = "{data}/postgresql/postmaster.pid"
 ARCHIVE_SLOT = "millions_backup"
 """The archive of the tier `backup` reads from it, whoever leads."""
 
@@ -239,9 +237,8 @@ def _alone(context: Context) -> Unit:
         server=f"database-{database.server}",
         group=GROUP,
         command=(
-            *("/bin/sh", "-c", ALONE, "{data}/standalone"),
-            *(f"{engine.folder}/postgres", "-D", "{data}/postgresql"),
-            *("-c", "config_file={folder}/postgresql.conf"),
+            *("/bin/sh", "-c", postgresql_alone.SCRIPT, "{data}", "{folder}", places.python),
+            *(engine.folder, f"{engine.folder}/postgres", "-D", "{data}/postgresql"),
         ),
         environment=_environment(context, engine),
         files=_files(context, address.host),
@@ -256,6 +253,9 @@ def _alone(context: Context) -> Unit:
         stop=STOP,
         holds_data=True,
         limits=Limits(open_files=postgresql.OPEN_FILES, log_mib=database.log_mib),
+        daemon=PID_FILE,
+        keep=postgresql.keep(engine.folder, _settings(context, address.host)),
+        forking=True,
     )
 
 
@@ -279,7 +279,7 @@ def _member(context: Context, service: Service, number: int) -> Unit:
             File(path="patroni.yml", content=patroni.configuration(cluster, name)),
             File(path="member.json", content=patroni.membership(cluster, name)),
             File(path="base.conf", content=postgresql.PRELOAD),
-            *_beginning(context, address.host),
+            *postgresql.beginning(_settings(context, address.host)),
             File(path="prepare.sh", content=postgresql_folder.PREPARE),
         ),
         address=address,
@@ -289,7 +289,8 @@ def _member(context: Context, service: Service, number: int) -> Unit:
         needs=(service.group,),
         holds_data=True,
         limits=Limits(open_files=postgresql.OPEN_FILES, log_mib=database.log_mib),
-        daemon="{data}/postgresql/postmaster.pid",
+        daemon=PID_FILE,
+        keep=postgresql.keep(engine.folder, _settings(context, address.host)),
         lease=patroni.lease(cluster, name),
     )
 
@@ -350,20 +351,10 @@ def _initialise(engine: Engine, part: str, *siblings: str) -> Preparation:
 
 
 def _files(context: Context, host: str) -> tuple[File, ...]:
-    settings = {**_settings(context, host), "hba_file": "{folder}/pg_hba.conf"}
     return (
-        File(path="postgresql.conf", content=postgresql.configuration(settings)),
-        File(path="pg_hba.conf", content=postgresql.authentication()),
+        *postgresql.beginning(_settings(context, host)),
         File(path="prepare.sh", content=postgresql_folder.PREPARE),
         File(path="standby.sh", content=postgresql_standby.SCRIPT),
-    )
-
-
-def _beginning(context: Context, host: str) -> tuple[File, ...]:
-    """With what a member begins a cluster, before Patroni writes the same into its data folder."""
-    return (
-        File(path="first.conf", content=postgresql.configuration(_settings(context, host))),
-        File(path="pg_hba.conf", content=postgresql.authentication()),
     )
 
 

@@ -60,7 +60,8 @@ class Places:
     `network` is N of the addresses 127.N.x.y. `path` is the PATH of units, the environment of
     `python` first. `secret_files` names, for each of the application's secrets, its file in
     `secrets_folder`; `certificates`, for each tier whose settings name a certificate, the path of
-    the file with that and its key.
+    the file with that and its key; `own_releases`, for each tier that runs another release than
+    `release`, that one and its folder.
     """
 
     network: int
@@ -74,6 +75,12 @@ class Places:
     secret_files: tuple[tuple[str, str], ...] = ()
     certificates: tuple[tuple[str, str], ...] = ()
     engines: tuple[Engine, ...] = ()
+    own_releases: tuple[tuple[str, str, str], ...] = ()
+
+    def released(self, tier: str) -> tuple[str, str]:
+        """Answer the release that a tier runs, and its folder."""
+        own = next((each for each in self.own_releases if each[0] == tier), None)
+        return own[1:] if own else (self.release, self.release_folder)
 
     def engine(self, name: str) -> Engine:
         """Answer the engine called `name`. Raise MachineError when it was not found here."""

@@ -14,9 +14,9 @@ import pytest_asyncio
 from served import CSS, Served
 
 from millions.directory import WebPlace
+from millions.runtime.ports import free_port
 from millions.sdk.assets import build
 from millions.testing import EmbeddedPostgres, directory_for, eventually
-from millions.testing.postgres import free_port
 
 HERE = Path(__file__).parent
 FRAMEWORKS = ("starlette", "fastapi", "litestar", "django")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from millions.runtime.ports import free_port
 from millions.testing import command_line
-from millions.testing.postgres import free_port
 
 if TYPE_CHECKING:
     from millions.testing.command_line import Ran

@@ -59,6 +59,17 @@ def test_a_release_takes_over_and_goes_back(notes: Application) -> None:
     assert "<h1>Noted</h1>" in notes.page()
 
 
+def test_a_deploy_takes_over_what_the_stack_file_says_too(notes: Application) -> None:
+    before = notes.millions("status", "--json").json["units"]
+    notes.edit("millions.toml", f':{notes.port}"\n', f':{notes.port}"\ndrain_s = 7\n')
+    assert "runs as the stack file says" in notes.millions("deploy").out
+    after = {unit["name"]: unit["pid"] for unit in notes.millions("status", "--json").json["units"]}
+    assert {each["name"] for each in before if after[each["name"]] != each["pid"]} == {"web.1"}
+    assert "nothing to do" in notes.millions("apply", "--plan").out
+    assert "runs already" in notes.millions("deploy").out
+    assert Path(notes.millions("status", "--json").json["folder"]) == notes.state
+
+
 def test_a_release_that_does_not_import_changes_nothing_and_shows_its_own_traceback(
     notes: Application,
 ) -> None:

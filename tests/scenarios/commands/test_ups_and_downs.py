@@ -58,7 +58,9 @@ async def test_a_second_up_is_refused_and_does_not_disturb_the_first(board: Appl
     first = board.begin("up", "--detach", out=subprocess.DEVNULL)
     try:
         await eventually(board.pids, within_s=STOPPED_WITHIN_S)
+        first.send_signal(signal.SIGSTOP)  # else it may be done before the second one asks
         second = board.millions("up", "--detach", status=5)
+        first.send_signal(signal.SIGCONT)
         assert f"(pid {first.pid})" in second.err
         assert first.wait(STOPPED_WITHIN_S) == 0
     finally:

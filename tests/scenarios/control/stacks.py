@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from millions.model import Address, Certificate, Preparation, Probe, StopStep, Unit
 from millions.runtime import desired, logs, processes, status, supervisor
 from millions.runtime.desired import Desired
+from millions.runtime.ports import free_port
 from millions.testing import eventually
 
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ PROGRAM = Path(__file__).with_name("program.py")
 READY = b"GET /readyz HTTP/1.1\r\nHost: unit\r\nConnection: close\r\n\r\n"
 SOON_S = 20.0
 """Bound of waits for what takes a fraction of a second on a machine that is not loaded."""
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -187,6 +187,70 @@ async def test_what_the_control_socket_refuses_is_done_by_a_reload(balanced: Bal
     assert any("could not be changed" in event for event in stack.events("balancer.1"))
 
 
+async def test_a_server_with_options_that_a_running_balancer_refuses_joins_by_a_reload(
+    balanced: Balanced,
+) -> None:
+    stack = balanced.stack
+    *web, before = balanced.units(3)
+    assert before.pool is not None
+    few = dataclasses.replace(before.pool, servers=before.pool.servers[:2])
+    await stack.up(*web, dataclasses.replace(before, pool=few))
+    pid, worker = stack.pid("balancer.1"), await balanced.control.worker()
+    *two, third = before.pool.servers
+    third = dataclasses.replace(third, options=f"{before.pool.options} tcp-ut 2s", reloads=True)
+    more_ = dataclasses.replace(before.pool, servers=(*two, third))
+    await stack.up(*web, dataclasses.replace(before, pool=more_))
+    assert await balanced.names() == balanced.on_disk() == {"web.1", "web.2", "web.3"}
+    assert await balanced.control.worker() != worker
+    await stack.up(*web, dataclasses.replace(before, pool=few))
+    assert await balanced.names() == {"web.1", "web.2"}
+    assert stack.pid("balancer.1") == pid
+    assert not any("could not be changed" in event for event in stack.events("balancer.1"))
+
+
+LATE = """
+import signal, socket, sys, time
+heard = []
+signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+server = socket.create_server((sys.argv[1], 9000))
+server.settimeout(0.1)
+late_s = time.monotonic() + 1.5
+while True:
+    if time.monotonic() > late_s:
+        signal.signal(signal.SIGUSR2, lambda *_: print("heard", flush=True))
+    try:
+        client, _ = server.accept()
+    except TimeoutError:
+        continue
+    with client:
+        client.recv(65536)
+        client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+"""
+"""It answers before it has a handler, as HAProxy's new worker does before its master has."""
+
+
+async def test_a_reload_waits_for_the_handler_of_its_signal(balanced: Balanced) -> None:
+    stack = balanced.stack
+    server = balanced.server(1)
+
+    def late(content: str) -> Unit:
+        return dataclasses.replace(
+            server,
+            name="late.1",
+            group="",
+            command=(sys.executable, "-c", LATE, str(server.address).partition(":")[0]),
+            handover=False,
+            public=(),
+            files=(File(path="file", content=content),),
+            stop=(StopStep(signal="SIGKILL", wait_s=5.0),),
+            reload="SIGUSR2",
+        )
+
+    await stack.up(late("1"))
+    await stack.up(late("2"))
+    await eventually(lambda: "heard" in stack.events("late.1"), within_s=SOON_S)
+
+
 async def test_files_that_are_refused_change_nothing_and_are_told(balanced: Balanced) -> None:
     stack = balanced.stack
     good = balanced.units(2)

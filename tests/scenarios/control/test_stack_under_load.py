@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest_asyncio
-from stacks import SOON_S, free_port, more
+from stacks import SOON_S, more
 
 from millions.drill.load import Load
 from millions.model import Address
 from millions.runtime import processes
+from millions.runtime.ports import free_port
 from millions.testing import eventually
 
 if TYPE_CHECKING:

@@ -7,16 +7,13 @@ import json
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
 
+import pytest
 from stacks import SLEEPER, SOON_S, Stack, script, shell
 
 from millions.model import Certificate, File, Limits, Probe, StopStep
 from millions.runtime import processes
 from millions.testing import eventually
-
-if TYPE_CHECKING:
-    import pytest
 
 ASK = b"GET / HTTP/1.0\r\n\r\n"
 
@@ -126,7 +123,17 @@ async def test_it_has_its_environment_folder_files_user_and_limits_and_nothing_e
         assert facts["groups"] == []
 
 
-async def test_one_that_stops_to_answer_is_told_and_replaced(stack: Stack) -> None:
+@pytest.mark.parametrize(
+    ("holds_data", "within_s", "hung_after"),
+    [(False, 2.0, 0), (True, 60.0, 5)],
+    ids=["it holds nothing", "it holds data and its probe says when it hangs"],
+)
+async def test_one_that_stops_to_answer_is_told_and_replaced(
+    stack: Stack,
+    holds_data: bool,  # noqa: FBT001  # pytest gives it by name
+    within_s: float,
+    hung_after: int,
+) -> None:
     address = stack.address(9)
     serve = (
         "import http.server\n"
@@ -134,10 +141,17 @@ async def test_one_that_stops_to_answer_is_told_and_replaced(stack: Stack) -> No
         " http.server.SimpleHTTPRequestHandler).serve_forever()\n"
     )
     probe = Probe(
-        address=address, send=ASK, expect=b"HTTP/1.0", interval_s=0.1, timeout_s=0.3, within_s=2.0
+        address=address,
+        send=ASK,
+        expect=b"HTTP/1.0",
+        interval_s=0.1,
+        timeout_s=0.3,
+        within_s=within_s,
+        hung_after=hung_after,
     )
     stops = (StopStep(signal="SIGTERM", wait_s=0.5),)
-    await stack.up(script("silent", serve, address=address, probe=probe, stop=stops))
+    silent = script("silent", serve, address=address, probe=probe, stop=stops)
+    await stack.up(dataclasses.replace(silent, holds_data=holds_data))
     before = stack.pid("silent")
     os.kill(before, signal.SIGSTOP)
     told = await eventually(

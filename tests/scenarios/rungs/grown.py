@@ -14,9 +14,9 @@ import httpx
 from PIL import Image
 
 from millions.runtime import belonging, processes
+from millions.runtime.ports import free_port
 from millions.runtime.state import StateFolder, open_folder
 from millions.testing import command_line, eventually
-from millions.testing.postgres import free_port
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 LISTENS = '# listen = "127.0.0.1:8000"'

@@ -132,7 +132,7 @@ def test_every_error_class_has_an_exit_status_that_is_documented() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     known = {each.status for each in exits.ALL}
     for kind in kinds:
-        status = exits.status_of(kind(cannot="a", because="b"))
+        status = exits.status_of(kind(cannot="a", because="b", try_="c"))
         assert status in known - {exits.DONE.status, exits.INTERRUPTED.status}
 
 
@@ -181,3 +181,8 @@ def test_what_nobody_foresaw_is_said_in_three_lines_too(
     ours = main._as_ours(error)
     assert (ours.because, exits.status_of(ours)) == (because, status.status)
     assert ours.try_
+
+
+def test_no_error_is_made_that_says_nothing_to_try() -> None:
+    with pytest.raises(TypeError, match="try_"):
+        errors.SdkError(cannot="do it", because="of this")  # type: ignore[call-arg]

@@ -111,6 +111,15 @@ def test_only_the_restart_of_the_only_server_is_waited_for() -> None:
     assert holding.restarted(None, alone) is None
 
 
+def test_a_server_that_goes_on_is_not_waited_for() -> None:
+    kept = [dataclasses.replace(each, keep="settings") for each in (ALONE, MEMBERS[0])]
+    alone, member = (desired(WEB, each) for each in kept)
+    assert holding.restarted(alone, member) is None
+    assert holding.restarted(member, alone) is None
+    changed = desired(WEB, dataclasses.replace(kept[0], keep="other settings"))
+    assert holding.restarted(member, changed) == kept[1]
+
+
 def test_only_a_streaming_member_of_the_quorum_is_complete() -> None:
     text = (
         '{"members": [{"name": "a", "role": "leader", "state": "running"},'

@@ -11,7 +11,7 @@ from millions.directory import Endpoint
 from millions.programs.keeper.ballots import Ballots
 from millions.programs.keeper.talk import Listener, Peer
 from millions.reconcile.election import Ballot
-from millions.testing.postgres import free_port
+from millions.runtime.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -49,7 +49,7 @@ def test_an_error_means_the_same_bare_and_wrapped(error, expected):
 
 
 def test_an_error_of_ours_is_not_looked_into():
-    ours = UnavailableError(cannot="read the password", because="x")
+    ours = UnavailableError(cannot="read the password", because="x", try_="y")
     ours.__cause__ = FileNotFoundError("x")
     assert fate(ours) is Fate.REFUSED
 

@@ -14,10 +14,10 @@ from sqlalchemy import text
 
 from millions.directory import Endpoint
 from millions.errors import CommitUnknownError, UnavailableError
+from millions.runtime.ports import free_port
 from millions.sdk.database import Database
 from millions.sdk.identifiers import uuid7
 from millions.testing import eventually
-from millions.testing.postgres import free_port
 
 WRITERS = 4
 

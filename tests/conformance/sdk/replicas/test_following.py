@@ -16,7 +16,7 @@ from millions.sdk import migrations, nouns
 from millions.sdk.database import Database
 from millions.sdk.identifiers import uuid7
 from millions.sdk.position import Seen
-from millions.sdk.watch import HELD
+from millions.sdk.visible import HELD
 from millions.testing import eventually
 
 

@@ -45,7 +45,9 @@ class CountingStore(Store):
         if breaks != "before":
             version = await super().put(key, value, **options)
         if breaks:
-            raise CommitUnknownError(cannot=f"say whether {key} was put", because="it broke")
+            raise CommitUnknownError(
+                cannot=f"say whether {key} was put", because="it broke", try_="again"
+            )
         return version
 
 

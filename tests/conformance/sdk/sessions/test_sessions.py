@@ -399,7 +399,7 @@ class ContendedStore(Store):
     """The store, where another request is always first."""
 
     async def put(self, key, value, **options):  # noqa: ARG002  # the store's own signature
-        raise ConflictError(cannot=f"put {key}", because="another was first")
+        raise ConflictError(cannot=f"put {key}", because="another was first", try_="again")
 
 
 async def test_a_session_that_everybody_changes_at_once_is_refused_in_the_end(

@@ -31,8 +31,8 @@ import psutil
 from rounds import RESULTS
 
 from millions.model import Address
+from millions.runtime.ports import free_port
 from millions.testing.load import Load, Tally
-from millions.testing.postgres import free_port
 
 HOST = "127.0.0.1"
 MILLIONS = str(Path(sys.executable).parent / "millions")

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from millions.runtime.ports import free_port
 from millions.sdk.sessions.cookie import Cookie, new_id
 from millions.sdk.signing import read_secret
 from millions.testing import EmbeddedPostgres, directory_for
 from millions.testing.load import Connection, ask, get
-from millions.testing.postgres import free_port
 
 if TYPE_CHECKING:
     from millions.directory import Directory

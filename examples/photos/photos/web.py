@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from millions import Millions
+from millions import Millions, assets, files
 from photos.api import account as api_account
 from photos.api import page as api_page
 from photos.api import people as api_people
@@ -16,14 +16,11 @@ from photos.pages import account, entrance, errors, pictures, profiles, streams
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+POLICY = (
+    "default-src 'none'; style-src {ours}; script-src {ours}; connect-src 'self'; "
+    "img-src {ours} blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 HEADERS = [
-    (
-        b"content-security-policy",
-        (
-            b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-            b"img-src 'self' blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-        ),
-    ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -31,8 +28,15 @@ HEADERS = [
 ]
 
 
+def headers() -> list[tuple[bytes, bytes]]:
+    """What every answer says; assets and pictures may come from the stack's delivery network."""
+    elsewhere = (each.base_url for each in (assets, files) if "://" in each.base_url)
+    ours = " ".join(("'self'", *elsewhere))
+    return [(b"content-security-policy", POLICY.format(ours=ours).encode()), *HEADERS]
+
+
 class Guard:
-    """Sends HEADERS with every answer: nothing from elsewhere, framed by nobody, kept by nobody."""
+    """Sends headers() with every answer: nothing from others, framed by nobody, kept by nobody."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -44,7 +48,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 own = list(message.get("headers", ()))
                 said = {name.lower() for name, _ in own}
-                message["headers"] = own + [each for each in HEADERS if each[0] not in said]
+                message["headers"] = own + [each for each in headers() if each[0] not in said]
             await send(message)
 
         await self.app(scope, receive, guarded)

@@ -10,6 +10,7 @@ Source: the PostgreSQL 18 manual, pg_receivewal.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,11 @@ BROKEN = ("already been removed", "not in this server's history", "invalidated",
 AHEAD = "ahead of the WAL flush position"
 AHEAD_MAX = 5
 """So often in a row it means that we have what the primary never will; a few times it may pass."""
+
+
+CUT_OFF = re.compile(r'file "([0-9A-F]{24}\.partial)" has (\d+) bytes?, should be 0 or (\d+)')
+"""What pg_receivewal says, and ends, each time that it finds a segment which it had not yet filled
+with zeros to its whole length when it died or the disk was full. Nothing was received into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,9 @@ class Archive:
         self._receiver = None
         said = self._said.read_bytes()[-SAID_BYTES:].decode(errors="replace").strip()
         self.problem = said or "the receiver ended without a word"
+        cut_off = CUT_OFF.search(said)
+        if cut_off and int(cut_off[2]) < int(cut_off[3]):
+            (self.row() / cut_off[1]).unlink(missing_ok=True)
         self._ahead = self._ahead + 1 if AHEAD in said else 0
         if any(words in said for words in BROKEN) or self._ahead >= AHEAD_MAX:
             self.begin_row()

@@ -36,16 +36,19 @@ STOPPED_WITHIN_S = 600.0
 SAID_LINES = 12
 CONFIGURATION = "postgresql.conf"
 SIGNAL = "recovery.signal"
+STATE, SEGMENT = "Database cluster state", "Bytes per WAL segment"
 RUNNING, STOPPED = "in production", "shut down"
 NOT_REACHED = "recovery ended before configured recovery target was reached"
 
 FETCH = """#!/bin/sh
-# Fetches one segment of WAL from whichever row has it; the last one of a row may be a part.
+# Fetches one segment of WAL from whichever row has it; the last one of a row may be a part. That is
+# filled with zeros to its whole length before anything is received into it.
 for row in {wal}/*/; do
     [ -f "$row$1" ] && exec cp "$row$1" "$2"
 done
 for row in {wal}/*/; do
-    [ -f "$row$1.partial" ] && exec cp "$row$1.partial" "$2"
+    part="$row$1.partial"
+    [ -f "$part" ] && [ "$(wc -c <"$part")" -eq {segment_bytes} ] && exec cp "$part" "$2"
 done
 exit 1
 """
@@ -115,7 +118,7 @@ def _replay(
         if found is not None:
             processes.wait_gone(processes.kill_tree(found))
             server.wait()
-    if _state(place, data) != STOPPED:
+    if _controlled(place, data, STATE) != STOPPED:
         raise _ended(log)
 
 
@@ -128,6 +131,7 @@ def _prepare(
         moment = datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
         text += f"recovery_target_time = '{moment}'\n"
     fetch = FETCH.replace("{wal}", shlex.quote(str(place.wal)))
+    fetch = fetch.replace("{segment_bytes}", _controlled(place, data, SEGMENT))
     for name, content in ((CONFIGURATION, text), ("fetch.sh", fetch)):
         (work / name).write_text(content, encoding="utf-8")
         (work / name).chmod(0o644)
@@ -143,7 +147,7 @@ def _prepare(
 def _await(place: Place, data: Path, server: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until recovery has ended well: its signal is gone, and the server takes writes."""
     deadline_s = time.monotonic() + REPLAYED_WITHIN_S
-    while (data / SIGNAL).exists() or _state(place, data) != RUNNING:
+    while (data / SIGNAL).exists() or _controlled(place, data, STATE) != RUNNING:
         if server.poll() is not None:
             raise _ended(log)
         if time.monotonic() > deadline_s:
@@ -171,13 +175,14 @@ def _ended(log: Path) -> BackupError:
     )
 
 
-def _state(place: Place, data: Path) -> str:
+def _controlled(place: Place, data: Path, name: str) -> str:
+    """What the control file of the data says under `name`; '' when it says nothing."""
     command = [place.program("pg_controldata"), "-D", str(data)]
     said = subprocess.run(
         command, capture_output=True, text=True, timeout=30, check=False, env={"LC_ALL": "C"}
     ).stdout
     lines = (line.partition(":") for line in said.splitlines())
-    return next((value.strip() for name, _, value in lines if name == "Database cluster state"), "")
+    return next((value.strip() for known, _, value in lines if known == name), "")
 
 
 def _run(command: list[str], *, account: Account | None, within_s: float) -> None:

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from vault import UNIT, archived, lines, receiver, rows, told, write
+from vault import UNIT, archived, lines, parts, receiver, rows, told, write
 
 from millions.cli.moving.servers import Server
 from millions.model import Address
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)  # several stacks come up, one after the other
 
 SOON_S = 60.0
+SEGMENT_BYTES = 16 * 1_048_576
 
 
 async def test_deaths_of_receiver_keeper_and_database_leave_no_gap(ledger: Ledger) -> None:
@@ -33,6 +34,39 @@ async def test_deaths_of_receiver_keeper_and_database_leave_no_gap(ledger: Ledge
     await archived(ledger)
     write(ledger, "end")
     assert await lines(ledger, name="all") == ["receiver", "keeper", "database", "end"]
+    assert len(rows(ledger)) == 1
+
+
+def administered(ledger: Ledger) -> Server:
+    """The database, as its administrator; close it."""
+    address = Address(host=f"127.{ledger.state.identity.network}.2.1", port=5432)
+    return Server(address, ledger.state.secrets / "database-admin")
+
+
+async def test_a_receiver_that_died_while_it_made_room_for_a_segment_goes_on(
+    ledger: Ledger,
+) -> None:
+    await archived(ledger)
+    known = set(parts(ledger))
+    primary, keeper = administered(ledger), ledger.pid(UNIT)
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        await primary.ask(lambda each: each.execute("SELECT pg_switch_wal()"))
+        write(ledger, "begins-a-segment")
+        part = await eventually(lambda: set(parts(ledger)) - known, within_s=SOON_S)
+        os.kill(receiver(ledger), signal.SIGKILL)
+        os.truncate(part.pop(), 1_048_576)  # as far as it comes with its first write
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+        await primary.close()
+    write(ledger, "goes-on")
+
+    async def whole() -> bool:
+        return all(part.stat().st_size == SEGMENT_BYTES for part in parts(ledger))
+
+    await eventually(whole, within_s=SOON_S)
+    await archived(ledger)
+    assert (await lines(ledger, name="made-room"))[-2:] == ["begins-a-segment", "goes-on"]
     assert len(rows(ledger)) == 1
 
 
@@ -59,9 +93,7 @@ async def test_a_folder_that_takes_nothing_stops_no_write_and_is_told(ledger: Le
 async def test_a_broken_row_begins_anew_with_another_backup(ledger: Ledger) -> None:
     """The database dropped what was not archived yet: from there on everything is kept again."""
     before = len((await archived(ledger))["backups"])
-    address = Address(host=f"127.{ledger.state.identity.network}.2.1", port=5432)
-    primary = Server(address, ledger.state.secrets / "database-admin")
-    keeper = ledger.pid(UNIT)
+    primary, keeper = administered(ledger), ledger.pid(UNIT)
     os.kill(keeper, signal.SIGSTOP)
     try:
         os.kill(receiver(ledger), signal.SIGKILL)

@@ -69,6 +69,11 @@ def rows(ledger: Ledger) -> list[Path]:
     return sorted((ledger.state.unit(UNIT) / "data" / "wal").iterdir())
 
 
+def parts(ledger: Ledger) -> list[Path]:
+    """The segments that are being received: one, or none."""
+    return sorted(rows(ledger)[-1].glob("*.partial"))
+
+
 def receiver(ledger: Ledger) -> int:
     """The pid of the process that receives what is written; 0 while there is none."""
     for pid in processes.descendants(ledger.pid(UNIT)):

@@ -38,6 +38,13 @@ class Card:
     api_url: str
 
 
+def names(cards: Iterable[Card]) -> list[str]:
+    """What cards show, as it is called where transactions invalidate it."""
+    shown = list(cards)
+    photos = [f"photo:{each.owner.id}:{each.id}" for each in shown]
+    return photos + people.names(each.owner for each in shown)
+
+
 async def of(viewer: UUID | None, photos: Iterable[likes.Reference]) -> list[Card]:
     """Cards of photos by owner and id, in their order; those that are gone are left out."""
     found = await asyncio.gather(*(library.photo(*each) for each in photos))

@@ -35,6 +35,11 @@ class Person:
     following: int
 
 
+def names(people: Iterable[Person]) -> list[str]:
+    """What people are called where transactions invalidate them."""
+    return [f"person:{each.id}" for each in people]
+
+
 @cache.through(ttl_s=300, key="person:{user_id}")
 async def person(user_id: UUID) -> Person | None:
     """The person with this id; None when there is none, or not any more."""

@@ -29,12 +29,14 @@ async def profile(
     person = await person_or_404(handle)
     photos = await library.of(person.id, before=before, limit=GRID)
     older = f"/@{person.handle}?before={photos[-1].id}" if len(photos) == GRID else None
+    shown = await cards.of_shown(me.id if me else None, photos)
     return await page(
         request,
         "profile.html",
         me,
+        shows=[*people.names([person]), *cards.names(shown)],
         person=person,
-        photos=await cards.of_shown(me.id if me else None, photos),
+        photos=shown,
         follows=await follows_person(me, person.id),
         older=older,
     )

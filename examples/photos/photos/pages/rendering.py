@@ -1,5 +1,6 @@
 """What every page needs: who looks, the template, the words left by the page before."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -10,11 +11,14 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from millions import assets, metrics, sessions
+from millions import assets, edge, metrics, sessions
 from photos import people, wording
 from photos.avatars import Avatar, avatar
 
 FLASHES_MAX = 5
+
+STRANGERS_S = 60
+"""How long edges keep what strangers see. A commit takes it back; times of day are this exact."""
 
 environment = Environment(
     loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
@@ -69,11 +73,20 @@ class Blank(SimpleNamespace):
 
 
 async def page(
-    request: Request, template: str, me: people.Person | None, /, *, status: int = 200, **given: Any
+    request: Request,
+    template: str,
+    me: people.Person | None,
+    /,
+    *,
+    status: int = 200,
+    shows: Iterable[str] | None = None,
+    **given: Any,
 ) -> HTMLResponse:
     """Render a template, with the words that were left for it.
 
-    Only a page that has a form asks for a token: others give a stranger no cookie.
+    `shows` names what is on a page that is the same for all strangers, as transactions invalidate
+    it: edges may give it to them. Only a page that has a form asks for a token: others give a
+    stranger no cookie.
     """
     session = await sessions.of(request)
     flashes = session.pop("flashes", []) if session.get("flashes") else []
@@ -84,7 +97,10 @@ async def page(
         path=request.url.path,
         **given,
     )
-    return HTMLResponse(text, status)
+    answer = HTMLResponse(text, status)
+    if shows is not None and me is None and not flashes:
+        edge.cache(answer, ttl_s=STRANGERS_S, tags=shows)
+    return answer
 
 
 async def flash(request: Request, text: str, *, kind: str = "good") -> None:

@@ -17,8 +17,9 @@ WALL = 16
 @router.get("/")
 async def home(request: Request, me: Viewer, before: str = "") -> Response:
     if me is None:
-        newest = await library.newest(before=None, limit=WALL)
-        return await page(request, "landing.html", None, photos=await cards.of(None, newest))
+        wall = await cards.of(None, await library.newest(before=None, limit=WALL))
+        shows = ["newest", *cards.names(wall)]
+        return await page(request, "landing.html", None, photos=wall, shows=shows)
     entries = await feed.read(me.id, before=feed.cursor(before), limit=PAGE)
     photos = await cards.of(me.id, [(each.owner_id, each.photo_id) for each in entries])
     older = f"/?before={entries[-1].member}" if len(entries) == PAGE else None
@@ -34,13 +35,15 @@ async def explore(request: Request, me: Viewer, before: UUID | None = None) -> R
     photos = await cards.of(me.id if me else None, newest)
     older = f"/explore?before={newest[-1][1]}" if len(newest) == GRID else None
     unknown, followed = await suggestions(me)
+    suggested = unknown[:SUGGESTIONS] if before is None else []
     return await page(
         request,
         "explore.html",
         me,
+        shows=["newest", "popular", *cards.names(photos), *people.names(suggested)],
         photos=photos,
         older=older,
-        suggestions=unknown[:SUGGESTIONS] if before is None else [],
+        suggestions=suggested,
         followed=followed,
     )
 

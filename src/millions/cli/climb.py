@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from millions.cli.climbing.record import Climb
     from millions.cli.opened import Opened
 
-DRIVEN = ("photos", "pages")
+DRIVEN = ("photos", "guests", "pages")
 """Workloads that may be let loose on an application that runs: that of drills brings its own."""
 
 

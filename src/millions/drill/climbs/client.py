@@ -33,6 +33,7 @@ PROMISES = {
     "pure": ("G1", "G2", "G4"),
     "nouns": ("G1", "G2", "G4", "G5", "G6"),
     "photos": ("G1", "G2"),
+    "guests": ("G1", "G2"),
     "pages": ("G2",),
 }
 """What a climb has to keep and a workload can prove: no write is lost, no request fails, nobody

@@ -40,6 +40,11 @@ class Photos:
         self._photos: list[str] = []
         self._number = 0
 
+    @property
+    def handles(self) -> tuple[str, ...]:
+        """What the people who signed up are called."""
+        return tuple(each.handle for each in self._people)
+
     async def prepare(self) -> None:
         """Sign everybody up; each follows a few others and shares a picture."""
         tag = self._random.randrange(36**6)

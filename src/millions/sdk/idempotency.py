@@ -203,6 +203,7 @@ async def _replay(kept: Kept, scope: Any, counted: Counted, send: Any) -> None:
     seen = position.current.get()
     if seen is not None and kept.position:
         seen.merge(position.parse(kept.position))
+        seen.wrote = True
     if kept.status is None or kept.body is None:
         how = b"effect-only"
         status = 200 if kept.status is None else kept.status

@@ -42,6 +42,9 @@ class Seen:
     doubts: int = 0
     """How often something became unsure."""
 
+    wrote: bool = False
+    """Whether the user may have written since these positions arrived."""
+
     def advance(self, shard: str, position: int) -> None:
         """Note that `position` of `shard` was seen."""
         if position > self.positions.get(shard, 0):

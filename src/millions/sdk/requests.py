@@ -85,6 +85,18 @@ def header(scope: dict[str, Any], name: bytes) -> bytes | None:
     return None
 
 
+def cookies(scope: dict[str, Any], start: bytes) -> dict[bytes, bytes]:
+    """Answer the cookies whose names begin with `start`, the first of each name."""
+    found: dict[bytes, bytes] = {}
+    for each, value in scope["headers"]:
+        if each == b"cookie" and start in value:
+            for pair in value.split(b";"):
+                name, equals, content = pair.strip().partition(b"=")
+                if equals and name.startswith(start):
+                    found.setdefault(name, content)
+    return found
+
+
 def cookie(scope: dict[str, Any], name: bytes) -> bytes | None:
     """Answer the value of the first cookie called `name`, or None."""
     start = name + b"="

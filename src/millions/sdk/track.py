@@ -104,6 +104,7 @@ class Track:
 
     async def commit(self, raw: Connection, *, within_s: float) -> str:
         """Commit, and note where that lies in the log. Answer what the server says of COMMIT."""
+        self.seen.wrote = True
         try:
             tag = await raw.execute("COMMIT", timeout=within_s)
         except BaseException:

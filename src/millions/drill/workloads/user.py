@@ -177,7 +177,10 @@ class User:
     def _keep_cookies(self, answer: Answer) -> None:
         for each in answer.cookies:
             name, _, value = each.partition(";")[0].partition("=")
-            self._cookies[name.strip()] = value.strip()
+            if "max-age=0" in each.lower():
+                self._cookies.pop(name.strip(), None)
+            else:
+                self._cookies[name.strip()] = value.strip()
 
 
 def _outcome(deed: Deed, answer: Answer) -> str:

@@ -55,6 +55,72 @@ async def test_what_was_seen_in_one_request_is_known_in_the_next(cookie: Positio
     assert position.current.get() is None
 
 
+class Browser:
+    """Keeps cookies as browsers do: the last answer's holds."""
+
+    def __init__(self, cookie: PositionCookie) -> None:
+        self.cookie = cookie
+        self.kept: dict[bytes, bytes] = {}
+
+    def ask(self) -> dict[str, object]:
+        pairs = b"; ".join(b"%b=%b" % each for each in self.kept.items())
+        return {"headers": [(b"cookie", pairs)]}
+
+    def take(self, headers: list[tuple[bytes, bytes]]) -> None:
+        for _, said in headers:
+            name, _, value = said.partition(b";")[0].partition(b"=")
+            if b"Max-Age=0" in said:
+                self.kept.pop(name, None)
+            else:
+                self.kept[name] = value
+
+    def answered(self, at: int, *, wrote: bool, asked: dict[str, object]) -> None:
+        """Take the answer to what was asked, after which `at` was seen."""
+        arrived = self.cookie.arrive(asked)
+        seen = position.current.get()
+        assert arrived is not None
+        assert seen is not None
+        seen.advance("s0", at)
+        seen.wrote = wrote
+        self.take(arrived.headers())
+        arrived.leave()
+
+    def has_seen(self) -> int:
+        arrived = self.cookie.arrive(self.ask())
+        seen = position.current.get()
+        assert arrived is not None
+        assert seen is not None
+        arrived.leave()
+        return seen.positions["s0"]
+
+
+async def test_a_slow_answer_takes_nothing_back_of_what_was_written_meanwhile(
+    cookie: PositionCookie,
+) -> None:
+    browser = Browser(cookie)
+    browser.answered(100, wrote=False, asked=browser.ask())
+    slow = browser.ask()
+    browser.answered(300, wrote=True, asked=browser.ask())
+    browser.answered(200, wrote=False, asked=slow)
+    assert browser.has_seen() == 300
+
+
+async def test_of_two_who_write_at_once_the_later_place_counts(cookie: PositionCookie) -> None:
+    browser = Browser(cookie)
+    slow = browser.ask()
+    browser.answered(300, wrote=True, asked=browser.ask())
+    browser.answered(200, wrote=True, asked=slow)
+    assert browser.has_seen() == 300
+
+
+async def test_who_writes_again_and_again_carries_one_cookie_of_it(cookie: PositionCookie) -> None:
+    browser = Browser(cookie)
+    for at in range(1, 100):
+        browser.answered(at, wrote=True, asked=browser.ask())
+        assert len(browser.kept) == 1
+    assert browser.has_seen() == 99
+
+
 async def test_a_forged_cookie_counts_as_none(cookie: PositionCookie) -> None:
     first = cookie.arrive(visit())
     assert first is not None

@@ -236,13 +236,17 @@ class Block:
         """Let the hooks do their part inside the transaction; they may add more hooks."""
         session = self._session
         await session.flush()
-        while session.before:
-            await session.before.pop(0)(session)
+        await self._run_hooks()
         if session.names:
             self._names = frozenset(session.names)
             for watcher in self._watchers:
                 self._prepared.append(watcher)
                 await watcher.prepare(session, self._names)
+            await self._run_hooks()  # of who wrote first
+
+    async def _run_hooks(self) -> None:
+        while self._session.before:
+            await self._session.before.pop(0)(self._session)
 
     def _commit(self) -> None:
         self._transaction.leaving = True

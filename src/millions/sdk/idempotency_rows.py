@@ -214,7 +214,13 @@ class Rows:
                 self._locks[key] = connection
             return bool(got)
 
-        return await self._do(deed)
+        try:
+            return await self._do(deed)
+        except asyncio.CancelledError:  # it may have been given at that moment
+            if self._connection is not None:
+                self._locks[key] = self._connection
+                await self.unlock(key)
+            raise
 
     async def unlock(self, key: bytes) -> None:
         """Let others run `key`. A lost connection has let go already."""

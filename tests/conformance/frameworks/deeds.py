@@ -38,6 +38,13 @@ async def add_and_fail(words: str) -> dict[str, Any]:
     raise RuntimeError("after the commit")
 
 
+async def count_and_fail(words: str) -> dict[str, Any]:
+    """Its transaction holds nothing but what goes to the store."""
+    async with db.write(ALL) as session:
+        await store.increment(f"began:{words}", session=session)
+    raise RuntimeError("after the commit")
+
+
 async def add_and_undo(words: str) -> dict[str, Any]:
     async with db.write(ALL) as session:
         await session.execute(text("INSERT INTO notes (words) VALUES (:words)"), {"words": words})

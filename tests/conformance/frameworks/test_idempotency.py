@@ -81,6 +81,18 @@ async def test_a_request_that_failed_after_its_commit_is_not_done_again(
     assert await stored(client, words) == 1
 
 
+async def test_what_a_transaction_wrote_to_the_store_alone_is_not_done_again(
+    client: httpx.AsyncClient,
+) -> None:
+    headers, words = key(), uuid.uuid4().hex
+    first = await client.post("/deeds/count_and_fail", content=words, headers=headers)
+    again = await client.post("/deeds/count_and_fail", content=words, headers=headers)
+    assert (first.status_code, again.status_code) == (500, 500)
+    assert again.headers["idempotency-replayed"] == "true"
+    found = (await client.get("/count", params={"words": words})).json()
+    assert found == {"count": 0, "began": 1}
+
+
 async def test_a_request_that_failed_without_effect_may_be_done_again(
     client: httpx.AsyncClient,
 ) -> None:

@@ -17,6 +17,7 @@ from millions.errors import MillionsError
 from millions.sdk.log import log
 from millions.sdk.retry import DRIVER_ERRORS, Fate, Patience, fate
 from millions.sdk.store.changes import LOCK, LOCK_LIMIT, NAMES, ElsewhereError
+from millions.sdk.store.rows import alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -129,20 +130,20 @@ class Moving:
         self._settled.clear()
 
     async def _move_as_the_one(self) -> None:
-        async with self._database.pool().acquire() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", ONE_MOVES):
+        async with (
+            self._database.pool().acquire() as connection,
+            alone(connection, ONE_MOVES) as we_move,
+        ):
+            if not we_move:
                 await connection.fetch("SELECT FROM millions.former_documents LIMIT 1")
                 return
-            try:
-                for table in NAMES:
-                    while keys := await connection.fetch(
-                        f"SELECT key FROM millions.former_{table} ORDER BY key LIMIT $1",  # noqa: S608
-                        BATCH,
-                    ):
-                        await self._take_over(sorted({row["key"] for row in keys}))
-                await self._finish(connection)
-            finally:
-                await connection.fetchval("SELECT pg_advisory_unlock($1)", ONE_MOVES)
+            for table in NAMES:
+                while keys := await connection.fetch(
+                    f"SELECT key FROM millions.former_{table} ORDER BY key LIMIT $1",  # noqa: S608
+                    BATCH,
+                ):
+                    await self._take_over(sorted({row["key"] for row in keys}))
+            await self._finish(connection)
 
     async def _finish(self, connection: Any) -> None:
         async with connection.transaction():

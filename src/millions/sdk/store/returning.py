@@ -22,6 +22,7 @@ from millions.sdk.retry import DRIVER_ERRORS, Fate, Patience, fate
 from millions.sdk.store import changes
 from millions.sdk.store.changes import ElsewhereError
 from millions.sdk.store.moving import ONE_MOVES, PAUSE_S, REMEMBERED_MAX
+from millions.sdk.store.rows import alone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,17 +153,17 @@ class Returning:
         return self.is_over
 
     async def _return_as_the_one(self) -> None:
-        async with self._database.pool().acquire() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", ONE_MOVES):
+        async with (
+            self._database.pool().acquire() as connection,
+            alone(connection, ONE_MOVES) as we_move,
+        ):
+            if not we_move:
                 await connection.fetch("SELECT FROM millions.store_returned LIMIT 1")
                 return
-            try:
-                while await self._some_were_found(connection):
-                    continue
-                await self._leaving.forget([])  # all removals are on a majority of disks
-                await self._finish(connection)
-            finally:
-                await connection.fetchval("SELECT pg_advisory_unlock($1)", ONE_MOVES)
+            while await self._some_were_found(connection):
+                continue
+            await self._leaving.forget([])  # all removals are on a majority of disks
+            await self._finish(connection)
 
     async def _some_were_found(self, connection: Any) -> bool:
         """Take back what one pass over all keys of one leader finds; False: there was nothing."""

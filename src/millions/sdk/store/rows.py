@@ -6,6 +6,7 @@ It repeats what may be repeated while the server restarts or moves, within a bou
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import asyncpg
@@ -14,7 +15,7 @@ from millions.errors import CommitUnknownError, SdkError, UnavailableError
 from millions.sdk.retry import DRIVER_ERRORS, RESTARTING, Fate, Patience, fate, sqlstate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from sqlalchemy import Connection
 
@@ -77,9 +78,40 @@ class Rows:
 
 
 def raw_connection(session: Session) -> asyncpg.Connection[Any]:
-    """The driver's connection of `session`, whose transaction has begun."""
+    """The driver's connection of `session`, whose transaction has begun.
+
+    The session learns that something is done in it: who waits for that is told.
+    """
+    if not session.sync_session.in_transaction():
+        session.sync_session.begin()
     connection = cast("Connection", session.sync_session.bind)
     return cast("asyncpg.Connection[Any]", connection.connection.driver_connection)
+
+
+@asynccontextmanager
+async def alone(connection: Any, lock: int) -> AsyncGenerator[bool]:
+    """Hold the advisory lock for the block, or say that somebody else does.
+
+    A connection that may have got it without our knowing is ended: it would keep it in the pool.
+    """
+    try:
+        got = bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", lock))
+    except BaseException:
+        connection.terminate()
+        raise
+    try:
+        yield got
+    finally:
+        if got:
+            await _let_go(connection, lock)
+
+
+async def _let_go(connection: Any, lock: int) -> None:
+    try:
+        await connection.fetchval("SELECT pg_advisory_unlock($1)", lock)
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 def _did_nothing(error: BaseException) -> bool:

@@ -47,7 +47,10 @@ RETURNING version
 _DELETE = f"""
 WITH document AS (DELETE FROM millions.documents WHERE key = $1 RETURNING {_LIVE} AS live),
      counter AS (DELETE FROM millions.counters WHERE key = $1 RETURNING {_LIVE} AS live),
-     item AS (DELETE FROM millions.sorted_items WHERE key = $1 RETURNING true AS live)
+     locked AS (SELECT member FROM millions.sorted_items WHERE key = $1
+                ORDER BY member FOR UPDATE),
+     item AS (DELETE FROM millions.sorted_items AS item USING locked
+              WHERE item.key = $1 AND item.member = locked.member RETURNING true AS live)
 SELECT live FROM document WHERE live
 UNION ALL SELECT live FROM counter WHERE live
 UNION ALL (SELECT live FROM item LIMIT 1)

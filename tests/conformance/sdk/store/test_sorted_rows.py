@@ -6,7 +6,10 @@ import random
 import pytest
 
 from millions.sdk.store import Scored
+from millions.sdk.store.rows import alone
 from millions.sdk.store.sorted_rows import RowLists
+from millions.sdk.store.tables import RowDocuments
+from millions.testing import eventually
 
 
 class Once:
@@ -48,6 +51,22 @@ async def test_two_who_add_or_remove_the_same_members_wait_in_one_order(lists):
     await asyncio.gather(*(change(author) for author in range(8)))
 
 
+async def test_who_deletes_a_list_waits_in_the_order_of_who_adds(lists, database):
+    documents = RowDocuments(Once(database.pool()))
+    members = [f"member:{n:03}" for n in range(300)]
+
+    async def add(author):
+        for n in range(40):
+            await lists.add("feed", dict.fromkeys(members, author + n / 100), None)
+
+    async def delete():
+        for _ in range(40):
+            await documents.delete("feed", None)
+            await lists.add("feed", dict.fromkeys(reversed(members[::2]), 1.0), None)
+
+    await asyncio.gather(*(add(author) for author in range(3)), delete(), delete())
+
+
 async def test_a_member_that_is_being_moved_is_not_trimmed(lists, database):
     await lists.add("feed", {f"{n:02}": n for n in range(10)}, None)
     async with database.pool().acquire() as connection, connection.transaction():
@@ -58,3 +77,28 @@ async def test_a_member_that_is_being_moved_is_not_trimmed(lists, database):
     newest = [item.member for item in await lists.range("feed", 100, None, None)]
     assert removed == 4
     assert newest == ["00", "09", "08", "07", "06", "05"]
+
+
+class Cancelling:
+    """A connection on which whoever asks for a lock is cancelled when it was just given."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self.terminate = connection.terminate
+
+    async def fetchval(self, sql, *arguments):
+        await self._connection.fetchval(sql, *arguments)
+        raise asyncio.CancelledError
+
+
+async def test_a_lock_that_was_given_to_who_was_cancelled_is_free_again(database):
+    async with database.pool().acquire() as connection:
+        with pytest.raises(asyncio.CancelledError):
+            async with alone(Cancelling(connection), 4711):
+                raise AssertionError
+
+    async def free():
+        async with database.pool().acquire() as other, alone(other, 4711) as got:
+            return got
+
+    assert await eventually(free, within_s=5)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+TO_NETWORKS = frozenset({b"cdn-cache-control", b"surrogate-control", b"surrogate-key"})
+
 POLICY_VIOLATION = 1008
 """The WebSocket close code for "not from there"."""
 
@@ -157,11 +159,15 @@ def _missing(*, is_form: bool) -> str:
 
 
 def _private(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of a response that no shared cache may keep, because it carries a cookie."""
-    told = b",".join(value for name, value in headers if name == b"cache-control").lower()
+    """The headers of a response that no shared cache may keep, because it carries a cookie.
+
+    What is said to delivery networks alone comes before `Cache-Control` (RFC 9213): it goes.
+    """
+    headers = [each for each in headers if each[0].lower() not in TO_NETWORKS]
+    told = b",".join(value for name, value in headers if name.lower() == b"cache-control").lower()
     if b"no-store" in told or b"private" in told:
         return headers
-    kept = [(name, value) for name, value in headers if name != b"cache-control"]
+    kept = [each for each in headers if each[0].lower() != b"cache-control"]
     return [*kept, (b"cache-control", b"private, no-store")]
 
 

@@ -210,6 +210,7 @@ class OpenShard:
 
     def _settle(self, shard: Shard) -> list[Member]:
         """Take over the servers of `shard`; answer those that left."""
+        was_alone = len(self._endpoints) == 1
         self._endpoints = (shard.primary, *shard.replicas)
         self._only.clear()
         added: list[Member] = []
@@ -224,6 +225,8 @@ class OpenShard:
                 name = self._label + WATCH
                 self.topology = Topology(self.name, name=name, settle_s=self._bounds.settle_s)
                 added = [self.members[endpoint] for endpoint in self._endpoints]
+            elif was_alone and shard.replicas:
+                self.topology.settle()
             for member in added:
                 self.topology.add(member)
         return left

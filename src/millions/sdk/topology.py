@@ -92,6 +92,12 @@ class Topology:
         else:
             self._release()
 
+    def settle(self) -> None:
+        """Ask no replica for a while: other processes may not know yet that there are any."""
+        self._began_s = time.monotonic()
+        self.floor = None
+        self._trail.clear()
+
     def add(self, member: Member) -> None:
         """Watch one more member."""
         watch = Watch(member, name=self._name, changed=self._heard)

@@ -266,3 +266,20 @@ async def test_who_hears_of_the_members_and_of_a_move_at_once_holds_too(director
     await db.follow(directory)
     await asyncio.wait_for(writing, 10)
     await db.close()
+
+
+async def test_replicas_that_join_a_server_that_was_held_are_asked_only_after_a_while(directory):
+    """Other processes may not know of them yet, and send no cookie."""
+    db = Database(settle_s=SETTLE_S, hold_s=20)
+    alone = only(directory)
+    await db.open(alone)
+    shards = tuple(dataclasses.replace(each, held=True) for each in alone.database.shards)
+    place = dataclasses.replace(alone.database, shards=shards)
+    await db.follow(dataclasses.replace(alone, database=place))
+    topology = db._home.topology
+    await eventually(lambda: topology.floor is not None)
+    await db.follow(directory)
+    assert topology is db._home.topology
+    assert topology.floor is None
+    await settled(db)
+    await db.close()

@@ -126,12 +126,12 @@ class Metrics:
     async def _refreshed(self, pool: asyncpg.Pool[Any]) -> None:
         self._fresh_until_s = time.monotonic() + REFRESH_S
         with contextlib.suppress(Exception):  # the gauges keep their values; the scrape goes on
-            found = await metrics_business.report(pool, metrics_business.today())
+            found = await metrics_business.lately(pool, metrics_business.today())
             self._active.labels("day").set(found.dau)
             self._active.labels("month").set(found.mau)
-            for each in found.revenue:
-                self._earned.labels(each.currency, "day").set(float(each.today))
-                self._earned.labels(each.currency, "month").set(float(each.month))
+            for currency, (today, month) in found.earned.items():
+                self._earned.labels(currency, "day").set(float(today))
+                self._earned.labels(currency, "month").set(float(month))
 
     def _opened(self) -> asyncpg.Pool[Any]:
         if self._pool is None:

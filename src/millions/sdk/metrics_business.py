@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from millions.errors import SdkError
 from millions.sdk.log import log
+from millions.sdk.texts import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,7 @@ REMEMBERED_MAX = 200_000
 """Users of today that need not be written again."""
 
 USER_CHARACTERS_MAX = 200
+LATELY_WITHIN_S = 20.0
 MONTHS = 12
 """How far back `retention` looks."""
 
@@ -81,6 +83,11 @@ REVENUE = """
     SELECT currency, coalesce(sum(amount) FILTER (WHERE at >= $1::date), 0) AS today,
         coalesce(sum(amount) FILTER (WHERE at >= $1::date - 29), 0) AS month, sum(amount) AS total
     FROM millions.revenue GROUP BY currency ORDER BY currency
+"""
+REVENUE_LATELY = """
+    SELECT currency, coalesce(sum(amount) FILTER (WHERE at >= $1::date), 0) AS today,
+        sum(amount) AS month
+    FROM millions.revenue WHERE at >= $1::date - 29 GROUP BY currency
 """
 EARN = "INSERT INTO millions.revenue (currency, amount) VALUES (:currency, :amount)"
 
@@ -132,7 +139,7 @@ class Activity:
         if len(self._pending) >= PENDING_MAX:
             self.dropped += 1
             return
-        self._pending[user[:USER_CHARACTERS_MAX]] = None
+        self._pending[storable(user[:USER_CHARACTERS_MAX])] = None
 
     def start(self, pool: asyncpg.Pool[Any]) -> None:
         """Begin to write every FLUSH_S seconds."""
@@ -208,6 +215,26 @@ def _currency(name: str) -> str:
             try_="three capital letters as in ISO 4217, such as EUR",
         )
     return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lately:
+    """What is asked for each minute: `earned` has today's and the month's of each currency."""
+
+    dau: int
+    mau: int
+    earned: dict[str, tuple[Decimal, Decimal]]
+
+
+async def lately(pool: asyncpg.Pool[Any], day: date) -> Lately:
+    """Ask the database for the figures of `day` and the month that ends with it (bounded)."""
+    counts = await pool.fetchrow(COUNTS, day, timeout=LATELY_WITHIN_S)
+    earned = await pool.fetch(REVENUE_LATELY, day, timeout=LATELY_WITHIN_S)
+    return Lately(
+        dau=counts["day"] if counts else 0,
+        mau=counts["month"] if counts else 0,
+        earned={row["currency"]: (row["today"], row["month"]) for row in earned},
+    )
 
 
 async def report(pool: asyncpg.Pool[Any], day: date) -> Business:

@@ -12,6 +12,7 @@ import structlog
 from millions.sdk import requests
 from millions.sdk.tasks import current
 from millions.sdk.tasks.processes import RaisedInProcessError
+from millions.sdk.texts import storable
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,7 +64,7 @@ def over_time(run: Run) -> TimeoutError:
 def words_of(error: BaseException) -> str:
     """The end of the traceback, as PostgreSQL can keep it."""
     lines = [str(error)] if isinstance(error, RaisedInProcessError) else None
-    return current.storable("".join(lines or traceback.format_exception(error))[-ERROR_MAX:])
+    return storable("".join(lines or traceback.format_exception(error))[-ERROR_MAX:])
 
 
 def kind_of(error: BaseException) -> str:

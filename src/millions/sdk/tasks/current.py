@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from millions.errors import NotRoutableError, TaskError
 from millions.sdk.tasks import statements
 from millions.sdk.tasks.inside import execute
+from millions.sdk.texts import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,8 +133,3 @@ def current() -> Current:
 def enter(attempt: Current) -> None:
     """Make `attempt` the current one in this context."""
     _current.set(attempt)
-
-
-def storable(text: str) -> str:
-    """Answer the text as PostgreSQL can keep it: without NUL and halves of surrogate pairs."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -31,6 +31,31 @@ async def test_activity_is_written_without_being_asked_for(millions_nouns: Any) 
     await eventually(lambda: pool.fetchval("SELECT count(*) FROM millions.activity"), within_s=20)
 
 
+async def test_a_name_that_postgresql_refuses_keeps_no_other_from_being_counted(
+    millions_nouns: Any,
+) -> None:
+    for name in ("ann", "a\0b", "half \ud800"):
+        millions_nouns.metrics.active(name)
+    assert (await millions_nouns.metrics.report()).dau == 3
+
+
+async def test_what_is_scraped_each_minute_looks_at_no_more_than_a_month(
+    millions_nouns: Any,
+) -> None:
+    pool = millions_nouns.db.pool()
+    millions_nouns.metrics.active("ann")
+    await millions_nouns.metrics.report()
+    await pool.execute("ALTER TABLE millions.first_seen RENAME TO away")  # retention reads it
+    try:
+
+        async def told() -> bool:
+            return b'active_users{window="day"} 1.0' in (await millions_nouns.metrics.text())[1]
+
+        assert await eventually(told, within_s=10)
+    finally:
+        await pool.execute("ALTER TABLE millions.away RENAME TO first_seen")
+
+
 async def test_activity_survives_an_orderly_end(millions_directory: Any) -> None:
     db = Database()
     metrics = Metrics(db)

@@ -99,9 +99,14 @@ class Asking:
             try:
                 return (await lead.commits.write(script, self._belief(lead), *arguments)).result
             except UnkeptError as error:
-                await self._lost(lead, error, patience)
-                if await self._is_kept(error.done, patience):
-                    return error.done.result
+                try:
+                    await self._lost(lead, error, patience)
+                    if await self._is_kept(error.done, patience):
+                        return error.done.result
+                except UnavailableError as late:
+                    if harmless or not error.done.sequence:
+                        raise
+                    raise _unknown(error) from late  # it may be kept once more disks are back
             except (UnsentError, RefusedError) as error:
                 await self._lost(lead, error, patience)
             except UnknownError as error:

@@ -22,6 +22,9 @@ EVERY_S = 0.1
 """A move waits this long for everybody to hear that transactions are to be held, so it is a part of
 the pause that writers see. Replicas are read from only some time after it (`topology.SETTLE_S`)."""
 
+LONGEST_S = 5.0
+"""Between two looks while what is there cannot be followed."""
+
 Mark = tuple[int, int, int]
 
 
@@ -49,6 +52,7 @@ class DirectoryWatch:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
+        pause_s, failed = EVERY_S, None
         while True:
             mark = self._look()
             if mark is not None and mark != self._mark:
@@ -57,10 +61,12 @@ class DirectoryWatch:
                     if found.epoch > self._epoch:
                         await self._changed(found)
                         self._epoch = found.epoch
-                    self._mark = mark
+                    self._mark, pause_s = mark, EVERY_S
                 except Exception as error:  # noqa: BLE001  # whatever it was, the next look is due
+                    pause_s = min(2 * pause_s, LONGEST_S) if mark == failed else EVERY_S
+                    failed = mark
                     log.warning("directory not followed yet", because=str(error) or repr(error))
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(pause_s)
 
     def _look(self) -> Mark | None:
         try:

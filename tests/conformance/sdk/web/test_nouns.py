@@ -1,5 +1,6 @@
 """The nouns open together, in order, and close together, whatever happens between."""
 
+import asyncio
 import dataclasses
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from millions.directory import Directory, Endpoint
 from millions.errors import SdkError, StateError, UnavailableError
 from millions.sdk import embedded, nouns
-from millions.sdk.directory_watch import DirectoryWatch
+from millions.sdk.directory_watch import EVERY_S, DirectoryWatch
 from millions.testing import directory_for, eventually
 
 
@@ -87,6 +88,23 @@ async def test_a_newer_directory_is_followed_again_whatever_went_wrong(
     watch = DirectoryWatch(str(path), 1, changed)
     watch.start()
     await eventually(lambda: followed == [2, 2])
+    await watch.stop()
+
+
+async def test_a_directory_that_cannot_be_followed_is_tried_less_and_less_often(
+    millions_directory: Directory, tmp_path: Path
+) -> None:
+    path, tried_at_s = tmp_path / "directory.json", []
+
+    async def changed(_found: Directory) -> None:
+        tried_at_s.append(asyncio.get_running_loop().time())
+        raise ZeroDivisionError
+
+    path.write_text(dataclasses.replace(millions_directory, epoch=2).text())
+    watch = DirectoryWatch(str(path), 1, changed)
+    watch.start()
+    await eventually(lambda: len(tried_at_s) == 5)
+    assert tried_at_s[4] - tried_at_s[3] > 4 * EVERY_S
     await watch.stop()
 
 

@@ -157,8 +157,7 @@ class Collector:
             offset += len(line)
             text = line.rstrip(b"\r\n")
             if text:
-                record = {**_parsed(text, self._unit, now), "raw": f"{number}:{offset}"}
-                records.append(orjson.dumps(record) + b"\n")
+                records.append(_record(text, self._unit, now, raw=f"{number}:{offset}"))
         return b"".join(records)
 
     def _skip_excess(self, number: int, source: _Source, size: int) -> None:
@@ -251,6 +250,15 @@ def number_of(path: str) -> int:
     return int(found[1]) if found else 0
 
 
+def _record(line: bytes, unit: str, now: str, *, raw: str) -> bytes:
+    """The record for a line, as JSON; as text where it is nested deeper than can be written."""
+    try:
+        record = orjson.dumps({**_parsed(line, unit, now), "raw": raw})
+    except TypeError:
+        record = orjson.dumps({**_as_text(line, unit, now), "raw": raw})
+    return record + b"\n"
+
+
 def _parsed(line: bytes, unit: str, now: str) -> dict[str, Any]:
     """The record for a line: its own fields when it is a JSON object, else the line as event."""
     if line.startswith(b"{"):
@@ -261,6 +269,10 @@ def _parsed(line: bytes, unit: str, now: str) -> dict[str, Any]:
                 found.update(fields)  # pyright: ignore[reportUnknownArgumentType]  # JSON
                 found.pop("raw", None)
                 return {**found, "unit": unit}
+    return _as_text(line, unit, now)
+
+
+def _as_text(line: bytes, unit: str, now: str) -> dict[str, Any]:
     text = line.decode("utf-8", errors="replace")
     return {"time": now, "level": _level(text), "unit": unit, "event": text}
 

@@ -286,8 +286,14 @@ class Loop:
         """Copy logs for as long as we run: often while there is something, else once a second."""
         crew = self._crew
         while True:
-            more = crew.journals.collect()
-            crew.journals.finish_ended(self._writing())
+            more = False
+            try:
+                more = crew.journals.collect()
+                crew.journals.finish_ended(self._writing())
+            except Exception as error:  # noqa: BLE001  # as in a round
+                self._problem = f"copying logs failed: {type(error).__name__}: {error}"
+                traceback.print_exc()
+                await asyncio.sleep(TICK_SETTLED_S)
             settled = self._reported is not None and self._reported.settled
             pause_s = 0.0 if more else TICK_SETTLED_S if settled else TICK_BUSY_S
             await asyncio.sleep(pause_s)

@@ -236,3 +236,13 @@ def test_the_last_lines_of_one_start_are_found(tmp_path: Path) -> None:
     log.collect()
     assert log.tail(1, 3) == ("one 27", "one 28", "one 29")
     assert log.tail(2, 3)[-1] == "two"
+
+
+def test_a_line_that_is_nested_deeper_than_json_is_written_is_copied_as_text(
+    tmp_path: Path,
+) -> None:
+    log = collector(tmp_path)
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    os.write(raw(log), deep + b"\nnext\n")
+    log.collect()
+    assert events(tmp_path) == [deep.decode(), "next"]

@@ -267,7 +267,8 @@ def units(context: Context) -> tuple[Unit, ...]:
         secret_environment=edge.SECRETS,
         needs=(web.GROUP,),
         limits=Limits(
-            open_files=balancer.connections * FILES_PER_CONNECTION + FILES_BESIDE_CONNECTIONS,
+            open_files=(balancer.connections + haproxy.BESIDE_CONNECTIONS) * FILES_PER_CONNECTION
+            + FILES_BESIDE_CONNECTIONS,
             log_mib=balancer.log_mib,
         ),
         reload="SIGUSR2",

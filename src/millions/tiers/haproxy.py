@@ -49,8 +49,7 @@ REQUEST_ID = "^[A-Za-z0-9._-]{8,64}$"
 
 EVEN_WEIGHT = 100
 
-CONTROL = r"'[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]'"
-"""What ends a line or a text for some programs and not for others."""
+CONTROL = r"'[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]'"  # ends a line or text for some programs only
 
 CHECKED = "check inter 1s fastinter 250ms downinter 250ms fall 3 rise 1"
 """A server is asked each second. Three bad answers take it out: a database that is away for a
@@ -58,6 +57,9 @@ second must not empty the pool. A refused connection is noticed by the request i
 
 POOLED = "pool-purge-delay 2s"
 """Idle connections to a server are closed before it would: it keeps them 5 s while it drains."""
+
+BESIDE_CONNECTIONS = 1_024
+"""Room for probes, figures and edges that fetch: who probes must not wait behind a full house."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ def _global(rules: Rules) -> list[str]:
     return [
         "global",
         f"    nbthread {rules.threads}",
-        f"    maxconn {rules.connections}",
+        f"    maxconn {rules.connections + BESIDE_CONNECTIONS}",
         "    no strict-limits",
         f"    stats socket {rules.socket} mode 600 level admin expose-fd listeners",
         "    stats timeout 30s",
@@ -187,11 +189,10 @@ def _errors() -> list[str]:
         503: "no web server is ready",
         504: "the web server did not answer in time",
     }
-    later = {503, 504}
     return [
         f"    http-error status {status} content-type text/plain "
         f'string "cannot answer this request\\n  because: {because}\\n"'
-        + (" hdr Retry-After 1" if status in later else "")
+        + (" hdr Retry-After 1" if status in (503, 504) else "")
         for status, because in said.items()
     ]
 

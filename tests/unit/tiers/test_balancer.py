@@ -216,3 +216,10 @@ def test_a_canary_needs_others_and_time() -> None:
     assert canary() is not None
     assert canary(servers=1) is None
     assert canary(canary_s=0) is None
+
+
+def test_a_full_house_leaves_room_for_probes_and_edges() -> None:
+    lines = file_of(units(balancer={"connections": 100})["balancer.1"]).splitlines()
+    whole, public = (int(each.split()[1]) for each in lines if each.startswith("    maxconn "))
+    assert public == 100
+    assert whole > public + 500

@@ -24,6 +24,8 @@ from millions.backup.place import SLOT
 from millions.errors import BackupError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from millions.backup.catalog import Backup
     from millions.backup.place import Place
 
@@ -65,8 +67,6 @@ class Archive:
         self._receiver: subprocess.Popen[bytes] | None = None
         self._ahead = 0
         self.problem = ""
-        self.broke = False
-        """Whether the row broke since somebody last asked for a base backup."""
 
     @property
     def receiving(self) -> bool:
@@ -94,8 +94,8 @@ class Archive:
                 stderr=said,
             )
 
-    def ended(self) -> None:
-        """Take in why the receiver ended; begin another row when this one is broken."""
+    def ended(self) -> bool:
+        """Take in why the receiver ended; True when another row begins, for this one is broken."""
         self._receiver = None
         said = self._said.read_bytes()[-SAID_BYTES:].decode(errors="replace").strip()
         self.problem = said or "the receiver ended without a word"
@@ -103,21 +103,39 @@ class Archive:
         if cut_off and int(cut_off[2]) < int(cut_off[3]):
             (self.row() / cut_off[1]).unlink(missing_ok=True)
         self._ahead = self._ahead + 1 if AHEAD in said else 0
-        if any(words in said for words in BROKEN) or self._ahead >= AHEAD_MAX:
+        broken = any(words in said for words in BROKEN) or self._ahead >= AHEAD_MAX
+        if broken:
             self.begin_row()
+        return broken
 
     def begin_row(self) -> None:
         """Go on in another folder, with another slot; what there is stays restorable."""
         self._ahead = 0
-        self.broke = True
         number = int(self.row().name) + 1
         (self._place.wal / f"{number:06d}").mkdir(mode=0o700, exist_ok=True)
+        self.began.touch()
         link = taking.connection(self._place, "millions-archive")
         dropped = ("-d", link, "-S", SLOT, "--no-password", "--drop-slot")
         try:
             taking.run(self._place, "pg_receivewal", *dropped, within_s=SLOT_WITHIN_S)
         except BackupError as error:
             self.problem = error.because
+
+    @property
+    def began(self) -> Path:
+        """A file of the time at which a row began; there until the row has a base backup."""
+        return Path(self._place.folder) / "row-began"
+
+    def needs_base(self, backups: Sequence[Backup]) -> bool:
+        """Whether the row that is written now has no base backup to begin at (blocking)."""
+        try:
+            began_s = self.began.stat().st_mtime
+        except FileNotFoundError:
+            return False
+        if not backups or backups[-1].began_s < began_s:
+            return True
+        self.began.unlink(missing_ok=True)
+        return False
 
     def row(self) -> Path:
         """The folder of the row that is written now."""

@@ -107,7 +107,8 @@ class Keeper:
                 self._pause_s, self._archive.problem = PAUSE_S[0], ""
             return
         if self._started_s:
-            self._archive.ended()
+            if self._archive.ended():
+                self._take_at_s = 0.0
             self._say(self._archive.problem)
             self._started_s = 0.0
             self._start_at_s = now_s + self._pause_s
@@ -132,9 +133,6 @@ class Keeper:
             self._taking = None
             self._failed = "" if status == 0 else "the last backup failed"
             self._take_at_s = self._due_s() if status == 0 else time.time() + TRIED_AGAIN_S
-        if self._archive.broke and self._archive.receiving:
-            self._archive.broke = False
-            self._take_at_s = 0.0
         if time.time() < self._take_at_s or not self._archive.receiving:
             return
         self._say("takes a backup")
@@ -144,6 +142,8 @@ class Keeper:
     def _due_s(self) -> float:
         """When the next backup is due (unix seconds)."""
         backups = catalog.listed(self._place.base)
+        if self._archive.needs_base(backups):
+            return 0.0
         return backups[-1].began_s + self._place.every_hours * HOUR_S if backups else 0.0
 
     def _tell(self) -> None:

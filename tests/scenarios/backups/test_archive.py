@@ -106,6 +106,8 @@ async def test_a_broken_row_begins_anew_with_another_backup(ledger: Ledger) -> N
     finally:
         os.kill(keeper, signal.SIGCONT)
         await primary.close()
+    await eventually(lambda: len(rows(ledger)) == 2, within_s=SOON_S)
+    ledger.kill(ledger.pid(UNIT))  # whoever comes after knows that a backup is due
     await archived(ledger, backups=before + 1)
     assert len(rows(ledger)) == 2
     write(ledger, "in-the-new-row")

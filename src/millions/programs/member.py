@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from millions.errors import ConsensusError, DataRefusedError
 from millions.model import Address
 from millions.programs import mending
-from millions.runtime import etcd, processes
+from millions.runtime import etcd, files, processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -223,7 +223,8 @@ def may_start(member: Member) -> str:
             return f"{first} has the data and begins" if first else "whose data is newest?"
         epoch = _begin(member)
     if _epoch(member) != epoch or not _has_data(member):
-        if not etcd.get(service, f"{member.prefix}sync"):
+        known = (etcd.get(service, f"{member.prefix}{each}") for each in ("sync", "leader"))
+        if not all(known):
             return "nobody leads yet who can be copied"
         _set_aside(member)
         _remember(member, epoch)
@@ -256,7 +257,7 @@ def _epoch(member: Member) -> str:
 
 
 def _remember(member: Member, epoch: str) -> None:
-    (member.folders[member.name] / EPOCH).write_text(epoch + "\n", encoding="ascii")
+    files.write(member.folders[member.name] / EPOCH, epoch + "\n")  # after a power cut too
 
 
 def _has_data(member: Member) -> bool:

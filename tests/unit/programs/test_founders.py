@@ -15,6 +15,7 @@ from millions.programs.member import (
     Member,
     founder,
     leads_alone,
+    may_start,
 )
 from millions.programs.mending import LOOK_S, STUCK_S, Stand
 from millions.runtime import etcd
@@ -76,6 +77,21 @@ def test_no_other_server_leads_before_it_may(tmp_path: Path) -> None:
     empty = member(tmp_path / "empty")
     (tmp_path / "empty" / COPY / CONTROL_FILE).unlink()
     assert not leads_alone(empty)
+
+
+def test_data_is_not_set_aside_while_nobody_leads_who_can_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a power cut that left no member knowing the epoch."""
+    known = {"epoch": "abc", "sync": "{}"}
+
+    def get(_service: etcd.Service, key: str) -> str | None:
+        return known.get(key.rpartition("/")[2])
+
+    monkeypatch.setattr(etcd, "get", get)
+    here = member(tmp_path, marked=False)
+    assert may_start(here)
+    assert (tmp_path / COPY / CONTROL_FILE).exists()
 
 
 CLUSTER = {"members": [{"role": "leader", "state": "running"}]}

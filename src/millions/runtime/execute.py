@@ -61,6 +61,8 @@ def start(crew: Crew, action: Start) -> None:
     number = crew.ledger.get(name).starts + 1
     try:
         crew.state.prepare_unit(name, holds_data=spec.holds_data)
+        for each in crew.ledger.get(name).processes:
+            crew.listeners.adopt(name, each)  # it may not have been there to give them before
         servers = tuple(crew.listeners.get(name, each) for each in spec.public)
         address = _private_address(crew, spec)
         if address is not None and pidfiles.living(crew.state, spec) is None:

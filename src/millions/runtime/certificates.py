@@ -71,10 +71,11 @@ def _authority(state: StateFolder, now: datetime) -> _Pair:
     """The stack's authority, made on first use. Its key is not for units."""
     certificate, key = state.secrets / f"{AUTHORITY}.pem", state.secrets / f"{AUTHORITY}.key"
     if not os.path.lexists(certificate) and not os.path.lexists(key):
-        made = ec.generate_private_key(ec.SECP256R1())
-        files.write(key, _key_text(made))
-        files.write(certificate, _text(_signed_by_itself(state, made, now)), owner=state.account)
+        files.write(key, _key_text(ec.generate_private_key(ec.SECP256R1())))
     try:
+        if not os.path.lexists(certificate):  # of a key that was made a moment ago, or broken off
+            made = _signed_by_itself(state, _read_key(key), now)
+            files.write(certificate, _text(made), owner=state.account)
         found = _read(certificate, key)
         if not _belong_together(found) or found.certificate.not_valid_after_utc < now:
             raise ValueError("the key is another one's, or it has expired")
@@ -211,10 +212,15 @@ def _belong_together(pair: _Pair) -> bool:
 
 def _read(certificate: Path, key: Path) -> _Pair:
     """Read a pair. OSError when a file is missing, ValueError or TypeError when it is not one."""
+    found = _read_key(key)
+    return _Pair(certificate=x509.load_pem_x509_certificate(certificate.read_bytes()), key=found)
+
+
+def _read_key(key: Path) -> ec.EllipticCurvePrivateKey:
     found = serialization.load_pem_private_key(key.read_bytes(), password=None)
     if not isinstance(found, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{key} is not a key on an elliptic curve")
-    return _Pair(certificate=x509.load_pem_x509_certificate(certificate.read_bytes()), key=found)
+    return found
 
 
 def _text(certificate: x509.Certificate) -> bytes:

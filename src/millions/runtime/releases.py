@@ -83,12 +83,15 @@ def snapshot(
     `exclude` are further names or patterns, of a file or folder or of its path below `source`.
     """
     files = _files(source, (*EXCLUDED, *exclude), size_mib_max * _MIB)
-    target = state.releases / _named(state, _digest(source, files))
-    if target.is_dir():
+    digest = _digest(source, files)
+    target = state.releases / _named(state, digest)
+    if target.is_dir() and _is_whole(target, files, digest):
         return _release(target)
     temporary = state.releases / f".{target.name}.{os.getpid()}"
     try:
         _copy(source, temporary, files)
+        if target.is_dir():
+            target.rename(temporary.with_name(f"{temporary.name}.broken"))
         temporary.rename(target)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -98,6 +101,14 @@ def snapshot(
             try_="room on the disk, and files that may be read",
         ) from error
     return _release(target)
+
+
+def _is_whole(target: Path, files: tuple[str, ...], digest: str) -> bool:
+    """Whether a release is what its name says: a power cut may have left files of it empty."""
+    try:
+        return _digest(target, files) == digest
+    except OSError:
+        return False
 
 
 def listed(state: StateFolder) -> tuple[Release, ...]:

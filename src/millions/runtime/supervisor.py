@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,8 @@ def _supervise(state: StateFolder, answer: int | None) -> None:
 
 def _say_ready(answer: int | None) -> None:
     if answer is not None:
-        os.write(answer, _READY + str(os.getpid()).encode())
+        with suppress(OSError):  # who has started us may be gone
+            os.write(answer, _READY + str(os.getpid()).encode())
         os.close(answer)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import subprocess
 import sys
 
 from stacks import SLEEPER, SOON_S, Stack, more, script, shell
@@ -121,3 +123,23 @@ async def test_a_start_that_it_died_in_is_neither_lost_nor_doubled(stack: Stack)
     stack.run(unit)
     await stack.settled()
     assert len([e for e in stack.events("one") if e == "here"]) == 1
+
+
+async def test_a_supervisor_works_on_when_whoever_started_it_is_gone(stack: Stack) -> None:
+    await stack.up(script("sleeper", SLEEPER))
+    before = stack.pid("sleeper")
+    await stack.kill_supervisor()
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = (sys.executable, "-m", "millions.runtime.supervisor")
+    started = await asyncio.create_subprocess_exec(
+        *(*command, str(stack.state.path), str(writing)),
+        pass_fds=(writing,),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    await asyncio.wait_for(started.wait(), SOON_S)
+    os.kill(before, signal.SIGKILL)
+    await eventually(lambda: stack.pid("sleeper") not in (0, before), within_s=SOON_S)

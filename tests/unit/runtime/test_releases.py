@@ -153,3 +153,15 @@ def test_what_cannot_be_copied_is_an_error_and_leaves_nothing(
     state.releases.write_text("in the way")
     with pytest.raises((MachineError, OSError)):
         releases.snapshot(state, source)
+
+
+def test_a_release_that_a_power_cut_has_left_empty_is_made_anew(
+    state: StateFolder, source: Path
+) -> None:
+    made = releases.snapshot(state, source)
+    (made.path / "web.py").write_text("")
+    again = releases.snapshot(state, source)
+    assert again.name == made.name
+    assert (again.path / "web.py").read_text() == "app = 1\n"
+    releases.prune(state)
+    assert [path.name for path in state.releases.iterdir()] == [made.name]

@@ -49,7 +49,8 @@ class Shard:
 class DatabasePlace:
     """Where the SQL database is. `password_file` holds the password of `user` and nothing else.
 
-    `pool_size` bounds the connections that one process opens to one server for its blocks.
+    `pool_size` bounds the connections that one process opens to one server for its blocks. A
+    server is asked for TLS where it may be somebody else's (`tls`): ours would say no, each time.
     """
 
     shards: tuple[Shard, ...]
@@ -57,6 +58,7 @@ class DatabasePlace:
     user: str
     password_file: str
     pool_size: int = 10
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

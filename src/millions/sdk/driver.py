@@ -57,6 +57,7 @@ def arguments(place: DatabasePlace, endpoint: Endpoint, *, name: str) -> dict[st
         "password": lambda: password(place),
         "database": place.name,
         "timeout": CONNECT_LIMIT_S,
+        "ssl": "prefer" if place.tls else False,
         "server_settings": {
             "application_name": name,
             "jit": "off",  # its start costs more than any short statement

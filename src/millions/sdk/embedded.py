@@ -63,6 +63,7 @@ def _defaults(url: str) -> Directory:
             name=name,
             user=unquote(parts.username or "postgres"),
             password_file=str(_written(folder / f"password-{os.getuid()}", password)),
+            tls=True,
         ),
         files=FilesPlace(folder=str(folder / "files")),
         assets=AssetsPlace(folder=os.environ.get(ASSETS_VARIABLE, "")),

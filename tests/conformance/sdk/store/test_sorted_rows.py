@@ -80,7 +80,7 @@ async def test_a_member_that_is_being_moved_is_not_trimmed(lists, database):
 
 
 class Cancelling:
-    """A connection on which whoever asks for a lock is cancelled when it was just given."""
+    """A connection on which whoever asks for a lock is given it, and cancelled at once."""
 
     def __init__(self, connection):
         self._connection = connection

@@ -40,6 +40,10 @@ Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializabl
 
 ISOLATIONS: tuple[str, ...] = get_args(Isolation)
 
+RAW_HELD_S = 1.0
+"""A raw statement waits so long, and no longer: whoever moves the server waits three times that for
+the blocks that are open, and it may be part of one."""
+
 ATTEMPTS = 5
 """How often `run` tries: four collisions in a row mean that the data, not luck, is the matter."""
 
@@ -173,6 +177,15 @@ class Database:
     def watch_commits(self, watcher: CommitWatcher) -> None:
         """Tell `watcher` of the names that transactions invalidate."""
         self._watchers = (*self._watchers, watcher)
+
+    async def settled(self) -> None:
+        """Wait a moment while the home shard's server is about to change, before a raw statement.
+
+        Blocks wait until it has changed. This may be within one, for which that change waits.
+        """
+        home = self._home
+        if home is not None and home.held and home.topology is not None:
+            await home.topology.let_change(RAW_HELD_S)
 
     def pool(self, shard: str | None = None) -> asyncpg.Pool[Any]:
         """Raw connections to `shard` (the first one when None) for the SDK's own hot paths.

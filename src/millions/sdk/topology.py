@@ -144,6 +144,12 @@ class Topology:
         except TimeoutError:
             return
 
+    async def let_change(self, within_s: float) -> None:
+        """Wait while the primary is about to change, at most `within_s`."""
+        until_s = time.monotonic() + within_s
+        while self.held and (left_s := until_s - time.monotonic()) > 0:
+            await self.change(left_s)
+
     def replica(self, seen: Seen, avoided: Collection[Member]) -> Member | None:
         """Answer the replica with the fewest blocks that may show all that was seen, if any.
 

@@ -32,6 +32,10 @@ class PoolSource(Protocol):
         """Return the raw connections."""
         ...
 
+    async def settled(self) -> None:
+        """Wait a moment while the server is about to change."""
+        ...
+
 
 class Rows:
     """Runs statements. `harmless` ones may be sent again when nobody knows if they took effect."""
@@ -63,6 +67,7 @@ class Rows:
         while True:
             sent = False
             try:
+                await self._database.settled()
                 async with self._database.pool().acquire(timeout=CHECKOUT_LIMIT_S) as connection:
                     sent = True
                     return await connection.fetch(sql, *arguments, timeout=STATEMENT_LIMIT_S)

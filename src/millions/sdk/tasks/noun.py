@@ -46,7 +46,7 @@ class Tasks:
         self._directory: Directory | None = None
         self._registry = Registry()
         self._wake: Wake = wake if wake is not None else Hints(db.pool)
-        self._outbox = Outbox(db.pool, self._wake)
+        self._outbox = Outbox(db, self._wake)
 
     async def open(self, directory: Directory) -> None:
         """Be ready to enqueue. `db` is open already, and the tables are there.

@@ -19,9 +19,10 @@ from millions.sdk.tasks import statements
 from millions.sdk.tasks.inside import execute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
+    from millions.sdk.database import Database
     from millions.sdk.session import Session
     from millions.sdk.tasks.task import Bounds
     from millions.sdk.tasks.wake import Wake
@@ -70,8 +71,8 @@ class Row:
 class Outbox:
     """Where `enqueue` ends up."""
 
-    def __init__(self, pool: Callable[[], asyncpg.Pool[Any]], wake: Wake) -> None:
-        self._pool = pool
+    def __init__(self, db: Database, wake: Wake) -> None:
+        self._db = db
         self._wake = wake
         self._pending: list[tuple[Row, asyncio.Future[int]]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -172,8 +173,9 @@ class Outbox:
         patience = Patience(doing="enqueue a task")
         while True:
             try:
+                await self._db.settled()
                 async with asyncio.timeout(STATEMENT_LIMIT_S):
-                    connection = await self._pool().acquire()
+                    connection = await self._db.pool().acquire()
             except (*DRIVER_ERRORS, TimeoutError) as error:
                 await patience.pause(error)
                 continue
@@ -190,7 +192,7 @@ class Outbox:
                     try_="enqueue with key=…: then it can be repeated, and has one effect",
                 ) from error
             finally:
-                await self._pool().release(connection)
+                await self._db.pool().release(connection)
 
     def _announce(self, rows: list[Row]) -> None:
         counts: dict[str, int] = {}

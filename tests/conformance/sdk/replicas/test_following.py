@@ -13,9 +13,10 @@ from replica_reading import SETTLE_S, request_of, settled
 from sqlalchemy import text
 
 from millions.sdk import migrations, nouns
-from millions.sdk.database import Database
+from millions.sdk.database import RAW_HELD_S, Database
 from millions.sdk.identifiers import uuid7
 from millions.sdk.position import Seen
+from millions.sdk.store.rows import Rows
 from millions.sdk.visible import HELD
 from millions.testing import eventually
 
@@ -26,6 +27,10 @@ def only(directory, endpoint=None):
     alone = dataclasses.replace(shard, primary=endpoint or shard.primary, replicas=())
     place = dataclasses.replace(directory.database, shards=(alone,))
     return dataclasses.replace(directory, database=place)
+
+
+def db_shards(directory):
+    return only(directory).database.shards
 
 
 async def failed_over(servers):
@@ -282,4 +287,34 @@ async def test_replicas_that_join_a_server_that_was_held_are_asked_only_after_a_
     assert topology is db._home.topology
     assert topology.floor is None
     await settled(db)
+    await db.close()
+
+
+async def test_raw_statements_wait_a_moment_for_a_server_that_is_about_to_change(directory):
+    """Whoever moves it finds no statement under way that its end would cut off."""
+    db = Database(settle_s=SETTLE_S, hold_s=20)
+    await db.open(only(directory))
+    shards = tuple(dataclasses.replace(each, held=True) for each in db_shards(directory))
+    place = dataclasses.replace(only(directory).database, shards=shards)
+    await db.follow(dataclasses.replace(directory, database=place))
+    await eventually(lambda: db._home.topology.primary is not None)
+    rows = Rows(db)
+    waiting = asyncio.ensure_future(rows.run("SELECT 1 AS one"))
+    done, _ = await asyncio.wait([waiting], timeout=RAW_HELD_S / 2)
+    assert not done
+    await db.follow(only(directory))
+    assert (await asyncio.wait_for(waiting, RAW_HELD_S / 2))[0]["one"] == 1
+    await db.close()
+
+
+async def test_a_raw_statement_within_a_block_ends_before_the_block_is_cut_off(directory):
+    db = Database(settle_s=SETTLE_S, hold_s=20)
+    await db.open(only(directory))
+    shards = tuple(dataclasses.replace(each, held=True) for each in db_shards(directory))
+    place = dataclasses.replace(only(directory).database, shards=shards)
+    async with db.write(uuid7()) as session:
+        await session.execute(text("SELECT 1"))
+        await db.follow(dataclasses.replace(directory, database=place))
+        async with asyncio.timeout(2 * RAW_HELD_S):
+            await Rows(db).run("SELECT 1")
     await db.close()

@@ -6,16 +6,27 @@ several users and several state roots do not meet. Never moves a number that was
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
+import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from millions.errors import MachineError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 CLAIMS = Path("/tmp/millions-networks")  # noqa: S108  # shared on purpose; checked before use
 """One file a number, whose content is the path of the state folder that holds it."""
 
+FRESH_S = 60.0
+"""A claim this young holds although its folder has no `stack.json` yet: that comes next."""
+
+LOCKED_WITHIN_S = 5.0
 NUMBERS = 250
 """127.1.x.y to 127.250.x.y; 127.0.x.y is the machine's own."""
 
@@ -23,6 +34,11 @@ NUMBERS = 250
 def claim(folder: Path) -> int:
     """Claim a number for the stack in `folder` (blocking). Raise MachineError when none is left."""
     _open_claims()
+    with _locked():
+        return _claimed(folder)
+
+
+def _claimed(folder: Path) -> int:
     first = int.from_bytes(hashlib.sha256(str(folder).encode()).digest()[:4], "big")
     numbers = [(first + step) % NUMBERS + 1 for step in range(NUMBERS)]
     listening = _listening()
@@ -52,6 +68,23 @@ def _open_claims() -> None:
             ) from None
 
 
+@contextmanager
+def _locked() -> Generator[None]:
+    """Hold the claims, so that no two take over one that is stale; not for ever, if one hangs."""
+    claims = os.open(CLAIMS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    until_s = time.monotonic() + LOCKED_WITHIN_S
+    try:
+        while time.monotonic() < until_s:
+            try:
+                fcntl.flock(claims, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(claims)
+
+
 def _take(number: int, folder: Path) -> bool:
     """Claim `number`; True when it is ours now. A claim whose stack is gone is taken over."""
     path = CLAIMS / str(number)
@@ -74,7 +107,9 @@ def _release_stale(path: Path, folder: Path) -> bool:
     """Remove a claim whose stack is gone or is `folder` itself; True when it was removed."""
     try:
         holder = Path(path.read_text(encoding="utf-8"))
-        if holder != folder and _exists(holder / "stack.json"):
+        is_fresh = 0.0 <= time.time() - path.stat().st_mtime < FRESH_S
+        lives = _exists(holder / "stack.json") or (is_fresh and _exists(holder))
+        if holder != folder and lives:
             return False
         path.unlink()
     except (OSError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import shutil
 import signal
@@ -191,6 +192,27 @@ def test_the_number_of_a_stack_that_is_gone_is_free_again(root: Path) -> None:
     number = network.claim(folder)
     assert (network.CLAIMS / str(number)).read_text() == str(folder)
     assert network.claim(folder) == number
+
+
+def test_the_number_of_a_stack_that_is_being_made_is_not_taken_over(root: Path) -> None:
+    """Its `stack.json` comes after its number."""
+
+    def wished(folder: Path) -> int:
+        return int.from_bytes(hashlib.sha256(str(folder).encode()).digest()[:4], "big") % 250
+
+    first = root / "first"
+    first.mkdir()
+    number = network.claim(first)
+    other = next(
+        folder
+        for folder in (root / f"other-{each}" for each in range(10_000))
+        if wished(folder) == wished(first)
+    )
+    other.mkdir()
+    assert network.claim(other) != number
+    (network.CLAIMS / str(network.claim(other))).unlink()
+    os.utime(network.CLAIMS / str(number), (0, 0))  # it was broken off long ago
+    assert network.claim(other) == number
 
 
 def test_a_folder_that_units_may_not_enter_is_told(root: Path) -> None:

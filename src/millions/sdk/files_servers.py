@@ -105,14 +105,14 @@ class Server:
 class Servers:
     """The servers of one bucket. `answered` says that one has answered this process.
 
-    `attempts_for_s` bounds the time in which attempts may begin.
+    `attempts_for_s` bounds the time in which attempts may begin; None: `ATTEMPTS_FOR_S`.
     """
 
     def __init__(
-        self, place: FilesPlace, secret: str, *, attempts_for_s: float = ATTEMPTS_FOR_S
+        self, place: FilesPlace, secret: str, *, attempts_for_s: float | None = None
     ) -> None:
         self.answered = False
-        self._attempts_for_s = attempts_for_s
+        self._attempts_for_s = ATTEMPTS_FOR_S if attempts_for_s is None else attempts_for_s
         self._servers = [_server(place, secret, url) for url in _urls(place)]
         self._turn = 0
         self._reads, self._writes = _Turns("read"), _Turns("write")

@@ -73,6 +73,39 @@ def _unprivileged() -> tuple[int, int] | None:
     )
 
 
+def children(pid: int) -> list[int]:
+    """The processes that `pid` started and that run; none when it is gone itself."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(each) for each in text.split()]
+
+
+def wait_gone(family: list[int]) -> None:
+    """Wait until none of a killed server's processes runs: they hold its shared memory until then.
+
+    Raise MachineError when one still does after `STOP_WITHIN_S`.
+    """
+    deadline = time.monotonic() + STOP_WITHIN_S
+    while left := [pid for pid in family if _runs(pid)]:
+        if time.monotonic() > deadline:
+            raise MachineError(
+                cannot="go on after PostgreSQL was killed",
+                because=f"after {STOP_WITHIN_S:g} s its processes {left} run on",
+                try_="the same on a machine with less to do",
+            )
+        time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
 @dataclass(slots=True)
 class EmbeddedPostgres:
     """One PostgreSQL server below `folder`; its methods block. User `app` owns each database."""
@@ -116,12 +149,14 @@ class EmbeddedPostgres:
         process, self.process = self.process, None
         if process is None:
             return
+        family = children(process.pid)
         process.send_signal(sent)
         try:
             process.wait(STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_WITHIN_S)
+        wait_gone(family)
 
     def remove(self) -> None:
         """Stop, then erase the folder."""

@@ -28,10 +28,10 @@ STOP_WITHIN_S = 20.0
 ASK_WITHIN_S = 2.0
 LOOK_S = 0.02
 MEMORY_MIB = 64
-INDEX = 17
-"""The third byte of its addresses, as that of the servers of a stack."""
-
 NETWORKS = (100, 199)
+INDICES = (100, 250)
+"""The third byte of its addresses: no tier has one so high, so no stack has the same address."""
+
 TRIES = 50
 
 
@@ -48,6 +48,7 @@ class EmbeddedStore:
     servers: int = 3
     memory_mib: int = MEMORY_MIB
     network: int = 0
+    index: int = 0
     processes: dict[int, subprocess.Popen[Any]] = field(
         default_factory=dict[int, "subprocess.Popen[Any]"]
     )
@@ -67,7 +68,7 @@ class EmbeddedStore:
 
     def _host(self, number: int) -> str:
         """The address of one server."""
-        return f"127.{self.network}.{INDEX}.{number}"
+        return f"127.{self.network}.{self.index}.{number}"
 
     def start(self) -> EmbeddedStore:
         """Start every server, and wait until one leads and the others have what it has."""
@@ -76,7 +77,8 @@ class EmbeddedStore:
         if not password.exists():
             password.write_text(secrets.token_urlsafe(24))
             password.chmod(0o600)
-        self.network = self.network or _free_network()
+        if not self.network:
+            self.network, self.index = _free_network()
         for number in self.numbers:
             self.begin(number)
         self.wait_ready()
@@ -136,7 +138,7 @@ class EmbeddedStore:
 
     def empty(self) -> None:
         """Delete every key of applications."""
-        number = self.leader()
+        number = wait_leader(self)
         with socket.create_connection(
             (self._host(number), keeper.PORT), timeout=ASK_WITHIN_S
         ) as asked:
@@ -144,7 +146,10 @@ class EmbeddedStore:
             asked.sendall(f"AUTH {password}\r\nEVAL {json.dumps(_EMPTY)} 0\r\n".encode())
             answer = b""
             while answer.count(b"\r\n") < 2:  # noqa: PLR2004  # the answers to both
-                answer += asked.recv(4096)
+                part = asked.recv(4096)
+                if not part:
+                    raise ConnectionResetError(f"the store ended the connection after {answer!r}")
+                answer += part
             if b"-" in answer:
                 raise OSError(answer.decode())
 
@@ -160,7 +165,8 @@ class EmbeddedStore:
     def send(self, number: int, sent: signal.Signals) -> None:
         """Send a signal to all processes of a server: SIGSTOP freezes it, SIGCONT lets it go on."""
         for pid in self._family(number):
-            os.kill(pid, sent)
+            with contextlib.suppress(ProcessLookupError):  # one of them may have ended meanwhile
+                os.kill(pid, sent)
 
     def kill(self, number: int) -> None:
         """Kill a server as a power cut does, and wait until it is gone."""
@@ -187,13 +193,23 @@ class EmbeddedStore:
             self.kill(number)
 
 
-def _free_network() -> int:
-    """A number N of which nothing of ours listens on 127.N.x.y."""
+def wait_leader(store: EmbeddedStore) -> int:
+    """Wait until a server leads: for a moment none may. Answer its number."""
+    ends_at_s = time.monotonic() + READY_WITHIN_S
+    while not (number := store.leader()):
+        if time.monotonic() > ends_at_s:
+            raise TimeoutError(f"no server in {store.folder} leads")
+        time.sleep(LOOK_S)
+    return number
+
+
+def _free_network() -> tuple[int, int]:
+    """Numbers N and I of which nothing of ours listens on 127.N.I.y."""
     for _ in range(TRIES):
-        network = random.randint(*NETWORKS)  # noqa: S311  # no secret
+        network, index = random.randint(*NETWORKS), random.randint(*INDICES)  # noqa: S311  # no secret
         try:
-            with socket.create_server((f"127.{network}.{INDEX}.1", keeper.HEALTH_PORT)):
-                return network
+            with socket.create_server((f"127.{network}.{index}.1", keeper.HEALTH_PORT)):
+                return network, index
         except OSError:
             continue
     raise TimeoutError("no free network")

@@ -13,15 +13,15 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from millions.directory import DatabasePlace, Endpoint, Shard
 from millions.errors import MachineError
-from millions.testing.postgres import HOST, EmbeddedPostgres, binaries
+from millions.testing.postgres import HOST, EmbeddedPostgres, binaries, children, wait_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 WITHIN_S = 30.0
 NAMES = ("one", "two", "three", "four", "five")
@@ -102,14 +102,16 @@ class Member(EmbeddedPostgres):
                 os.kill(pid, signal.SIGKILL)
         family, self.frozen, self.process = self.frozen, [], None
         process.wait(WITHIN_S)
-        _until(lambda: not any(_runs(pid) for pid in family), "the killed server is gone")
+        wait_gone(family)
 
     def freeze(self) -> None:
         """Stop all processes where they are; connections stay open, unanswered."""
         assert self.process is not None  # noqa: S101  # a test's mistake
+        if self.process.poll() is not None:
+            return
         pid = self.process.pid
         os.kill(pid, signal.SIGSTOP)
-        self.frozen = [pid, *_children(pid)]
+        self.frozen = [pid, *children(pid)]
         for each in self.frozen:
             with suppress(ProcessLookupError):
                 os.kill(each, signal.SIGSTOP)
@@ -203,6 +205,7 @@ class StreamingPostgres:
         self.primary.sql("SELECT pg_reload_conf()")
         shown = "SHOW synchronous_standby_names"
         _until(lambda: self.primary.sql(shown) == names, "the setting is read")
+        self.primary.sql("CHECKPOINT")  # whose process reads it first; commits wait from then on
 
     def fail_over(self) -> Member:
         """Promote the standby that has received most; have the others follow. Answer it."""
@@ -261,19 +264,6 @@ class StreamingPostgres:
 
 def _says(member: Member, question: str) -> bool:
     return member.sql(question) == "t"
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(each) for each in text.split()]
-
-
-def _runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def _until(check: Callable[[], bool], what: str) -> None:

@@ -88,5 +88,8 @@ class EmbeddedValkey(OneProcess):
             connection.sendall(f"{auth}*{len(parts)}\r\n{lines}".encode())
             answer = b""
             while answer.count(b"\r\n") < 2:  # noqa: PLR2004  # the answers to both
-                answer += connection.recv(65536)
+                part = connection.recv(65536)
+                if not part:
+                    raise ConnectionResetError(f"Valkey ended the connection after {answer!r}")
+                answer += part
             return answer.partition(b"\r\n")[2]

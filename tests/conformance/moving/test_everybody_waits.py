@@ -65,7 +65,7 @@ async def test_a_process_has_heard_only_when_it_says_so(
         await eventually(lambda: servers.all_heard(asking), within_s=5)
         await nouns.follow(dataclasses.replace(millions_directory, epoch=3))
         await eventually(lambda: not_heard(asking), within_s=5)
-    assert await servers.all_heard(asking)
+    await eventually(lambda: servers.all_heard(asking), within_s=5)
 
 
 async def not_heard(asking: asyncpg.Connection) -> bool:
@@ -81,7 +81,7 @@ async def test_it_is_not_calm_while_somebody_connects(
     try:
         settings = b"user\0app\0database\0postgres\0\0"
         writer.write(struct.pack("!ii", 8 + len(settings), 196608) + settings)
-        await eventually(lambda: not_calm(asking), within_s=CALM_S / 2)
+        await eventually(lambda: not_calm(asking), within_s=10)
     finally:
         writer.close()
 

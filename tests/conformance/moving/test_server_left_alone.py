@@ -68,12 +68,17 @@ def start_alone(member, data):
         )
 
 
-def takes_writes(member, data):
-    start_alone(member, data)
+def wait_primary(member):
+    """Wait until a server that was started has left recovery, in which it answers already."""
     member._wait_ready()
     member.sql(
         "DO $$ BEGIN WHILE pg_is_in_recovery() LOOP PERFORM pg_sleep(0.02); END LOOP; END $$"
     )
+
+
+def takes_writes(member, data):
+    start_alone(member, data)
+    wait_primary(member)
     member.sql("INSERT INTO kept VALUES (2)")
     assert member.sql("SELECT count(*) FROM kept") == "2"
     assert (data / "standalone").exists()
@@ -119,7 +124,7 @@ def test_a_primary_that_was_made_a_standby_goes_on_as_a_primary(servers, folders
     takes_writes(servers.primary, folders[0])
     servers.primary.kill()
     start_alone(servers.primary, folders[0])
-    servers.primary._wait_ready()
+    wait_primary(servers.primary)
     assert servers.primary.sql("SELECT pg_is_in_recovery()") == "f"
 
 
@@ -180,7 +185,7 @@ def test_a_standby_that_runs_is_stopped_and_takes_writes_at_the_end_of_its_log(s
     running = servers.primary.process
     start_alone(servers.primary, folders[0])
     assert running.wait(WITHIN_S) == 0
-    servers.primary._wait_ready()
+    wait_primary(servers.primary)
     assert servers.primary.sql("SELECT pg_is_in_recovery()") == "f"
 
 

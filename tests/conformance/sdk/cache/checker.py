@@ -3,7 +3,8 @@
     python checker.py DIRECTORY SECONDS SEED
 
 It prints its history as JSON: acknowledged writes, rolled-back ones, and reads, with times of the
-machine's one monotonic clock. It judges nothing.
+machine's one monotonic clock. It says that it writes no more with a file `ended-SEED` beside
+DIRECTORY, and looks for the last time once both processes have. It judges nothing.
 """
 
 import asyncio
@@ -19,11 +20,13 @@ from sqlalchemy import text
 from millions import directory as directories
 from millions.sdk.cache import Cache
 from millions.sdk.database import Database
+from millions.testing import eventually
 
 KEYS = 12
 READERS = 24
 WRITERS = 4
 ROLLBACKS = 0.3
+PROCESSES = 2
 UPDATE = text("UPDATE checked SET version = version + 1 WHERE name = :name RETURNING version")
 
 
@@ -86,7 +89,9 @@ async def main(path, seconds, seed):
     await workload.run()
     names = [f"n{n}" for n in range(KEYS)]
     statistics = cache.statistics()
-    await asyncio.sleep(1.0)  # the other process ends too, and its notifications arrive
+    (path.parent / f"ended-{seed}").touch()
+    await eventually(lambda: len([*path.parent.glob("ended-*")]) == PROCESSES, within_s=30)
+    await asyncio.sleep(1.0)  # what the other process has notified arrives
     final = {name: await workload.version(name) for name in names}
     await cache.close()
     await database.close()

@@ -5,6 +5,7 @@
 
 import dataclasses
 import secrets
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -15,11 +16,22 @@ from sqlalchemy import text
 from millions.sdk import schema
 from millions.sdk.cache import SCHEMA, Cache
 from millions.sdk.database import Database
+from millions.sdk.valkey import Link
 from millions.testing import directory_for
 from millions.testing.valkey import EmbeddedValkey
 
 FORMS = ["embedded", "distributed"]
 SERVERS = 2
+PATIENT_S = 1.0
+"""How late a server may answer here: on a busy machine one that is well is not always in time."""
+
+
+@pytest.fixture(autouse=True)
+def patience(request, monkeypatch):
+    """Let servers answer late, but where that is what is tested."""
+    if request.module.__name__ != "test_slow_server":
+        patient = partial(Link, deadline_s=PATIENT_S)
+        monkeypatch.setattr("millions.sdk.cache.server.Link", patient)
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,7 @@ async def terminate_listener(made):
     async with made.database.pool().acquire() as connection:
         return await connection.fetchval(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND query ILIKE 'listen%'"
+            "WHERE datname = current_database() AND application_name LIKE '% listener'"
         )
 
 

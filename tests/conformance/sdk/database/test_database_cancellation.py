@@ -96,8 +96,11 @@ async def test_a_connect_cancelled_at_any_moment_leaks_nothing(millions_director
         async with db.write(uuid7()):
             pass
 
-    await db._home.primary.engine.dispose()
-    whole_s = await duration_s(work)
+    durations_s = []
+    for _ in range(5):
+        await db._home.primary.engine.dispose()
+        durations_s.append(await duration_s(work))
+    whole_s = min(durations_s)
     cancelled = []
     for step in range(STEPS):
         await db._home.primary.engine.dispose()
@@ -156,8 +159,9 @@ async def test_a_time_limit_around_a_block_ends_it(millions_directory, witness):
     await db.open(narrow(millions_directory, 1))
     undone = []
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05), db.write(uuid7()) as session:
+        async with asyncio.timeout(None) as limit, db.write(uuid7()) as session:
             session.after_rollback(lambda: undone.append(True))
+            limit.reschedule(asyncio.get_running_loop().time() + 0.05)
             await session.execute(text("SELECT pg_sleep(30)"))
     assert undone == [True]
     await check_pool(db, witness, 1)

@@ -227,7 +227,8 @@ async def test_a_backend_killed_during_commit_leaves_the_outcome_unknown(db, wit
 
 
 async def test_a_caller_cancelled_during_commit_still_learns_its_outcome(db, witness):
-    await witness.execute(AT_COMMIT.format(body="PERFORM pg_sleep(0.3)"))
+    await witness.execute(AT_COMMIT.format(body="PERFORM pg_advisory_xact_lock(7)"))
+    await witness.execute("SELECT pg_advisory_lock(7)")
     told, owner = Told(db), uuid7()
 
     async def work():
@@ -244,10 +245,24 @@ async def test_a_caller_cancelled_during_commit_still_learns_its_outcome(db, wit
 
     await eventually(committing, within_s=5)
     task.cancel()
+    await witness.execute("SELECT pg_advisory_unlock(7)")
     with pytest.raises(asyncio.CancelledError):
         await task
     assert told.heard[1:] == [("committed", NAMES), "after commit"]
     assert await exists(witness, owner) == 1
+
+
+async def let_commits_wait(superuser, server):
+    """Let commits wait for a replica that there is not."""
+    await superuser.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await superuser.execute("SELECT pg_reload_conf()")
+
+    async def is_set():
+        shown = "SHOW synchronous_standby_names"
+        return await asyncio.to_thread(server.sql, shown) == "nobody"
+
+    await eventually(is_set)
+    await superuser.execute("CHECKPOINT")  # whose process reads it first; commits wait from then on
 
 
 async def test_a_commit_whose_wait_for_a_replica_was_cancelled_is_unknown(fragile, fragile_server):
@@ -263,9 +278,8 @@ async def test_a_commit_whose_wait_for_a_replica_was_cancelled_is_unknown(fragil
         password=fragile_server.password,
         database=place.name,
     )
-    await superuser.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await superuser.execute("SELECT pg_reload_conf()")
     await superuser.execute("SET synchronous_commit = local")
+    await let_commits_wait(superuser, fragile_server)
 
     async def waits():
         return await superuser.fetchval(

@@ -82,7 +82,7 @@ async def test_a_deadlock_is_repeated(db):
     async with db.read(owner) as session:
         found = await session.scalars(select(Photo.views).where(Photo.owner_id == owner))
         assert found.all() == [2, 2]
-    assert calls == 3
+    assert calls >= 3
 
 
 async def test_a_killed_backend_is_repeated_on_another_connection(db, witness):

@@ -261,6 +261,11 @@ async def test_blocks_get_a_connection_in_the_order_they_came(millions_directory
     db = Database(checkout_s=30)
     await db.open(millions_directory)
     size = millions_directory.database.pool_size
+    blocks = [db.read(uuid7()) for _ in range(size)]
+    for block in blocks:  # all are open: who has to wait for a new one comes late
+        await block.__aenter__()
+    for block in blocks:
+        await block.__aexit__(None, None, None)
     stop, rounds = asyncio.Event(), dict.fromkeys(range(3 * size), 0)
 
     async def greedy(number):  # gives its connection back and asks again at once

@@ -76,8 +76,9 @@ async def test_a_frozen_broker_is_noticed_and_gone_around(broker, opens, distrib
 
 
 async def test_no_event_is_missed_while_processes_go_over_to_a_broker_one_after_the_other(
-    events_directory, distributed, opens
+    events_directory, distributed, opens, monkeypatch
 ):
+    monkeypatch.setattr(noun, "BOTH_WAYS_S", 10.0)  # the other one follows within it
     one, other = await opens(events_directory), await opens(events_directory)
     await other.listens("x")
     stop, published = asyncio.Event(), []

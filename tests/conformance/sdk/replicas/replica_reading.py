@@ -20,10 +20,14 @@ SETTLE_S = 0.05
 async def settled(database: Database, replicas: int = 2) -> None:
     topology = database._home.topology
     assert topology is not None
-    await eventually(
-        lambda: topology.floor is not None and len(topology._replicas) >= replicas,
-        saying="replicas are read from",
-    )
+
+    def all_are_read_from() -> bool:
+        floor, found = topology.floor, topology._replicas
+        if floor is None or len(found) < replicas:
+            return False
+        return all(position.covers(each.reached, floor) for each in found)
+
+    await eventually(all_are_read_from, saying="replicas are read from")
 
 
 @contextlib.contextmanager

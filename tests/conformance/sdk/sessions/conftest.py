@@ -119,6 +119,7 @@ async def embedded(database, sessions_directory):
 @pytest_asyncio.fixture(loop_scope="session")
 async def distributed(moved, store_servers):
     database, directory = moved
+    await asyncio.to_thread(store_servers.wait_ready)
     await asyncio.to_thread(store_servers.empty)
     store = CountingStore(database)
     await store.open(directory)

@@ -77,6 +77,7 @@ async def embedded(database, store_directory):
 @pytest_asyncio.fixture(loop_scope="session")
 async def distributed(moved, store_servers):
     database, directory = moved
+    await asyncio.to_thread(store_servers.wait_ready)
     await asyncio.to_thread(store_servers.empty)
     store = Store(database)
     await store.open(directory)

@@ -21,6 +21,7 @@ from millions.sdk.store import home as home_module
 from millions.sdk.store.moving import ONE_MOVES
 from millions.sdk.store.progress import unmoved
 from millions.testing import eventually
+from millions.testing.store import wait_leader
 
 
 def back(after):
@@ -115,7 +116,7 @@ async def test_nobody_is_logged_out_and_no_count_is_wrong_there_and_back_and_aga
                 await crowd.follow(back(after))
                 await eventually(lambda: is_begun(first), within_s=WITHIN_S)
                 if leader_dies:
-                    leader = await asyncio.to_thread(store_servers.leader)
+                    leader = await asyncio.to_thread(wait_leader, store_servers)
                     await asyncio.to_thread(store_servers.kill, leader)
             await eventually(lambda: is_back(second), within_s=WITHIN_S)
             assert await third.store.sorted("list:999").score("a") == 1.5

@@ -17,7 +17,7 @@ from millions.sdk.database import Database
 from millions.sdk.store import SCHEMA, Store
 from millions.sdk.store.servers import asking
 from millions.testing import eventually
-from millions.testing.store import EmbeddedStore
+from millions.testing.store import EmbeddedStore, wait_leader
 
 READY_WITHIN_S = 60
 WRITES_MORE = 60
@@ -34,7 +34,8 @@ def crashing(millions_folder):
 
 
 @pytest.fixture
-async def failing(crashing, make_directory):
+async def failing(crashing, make_directory, monkeypatch):
+    monkeypatch.setattr(asking, "HOLD_S", READY_WITHIN_S)  # a busy machine elects slowly
     directory = dataclasses.replace(make_directory(), store=crashing.place)
     database = Database()
     await database.open(directory)
@@ -142,7 +143,7 @@ async def other_leads(servers, former):
 
 async def test_nothing_acknowledged_is_lost_when_the_leader_is_killed(failing, crashing):
     async with under_load(failing) as load:
-        leader = await asyncio.to_thread(crashing.leader)
+        leader = await asyncio.to_thread(wait_leader, crashing)
         await asyncio.to_thread(crashing.kill, leader)
         await load.more()
         crashing.begin(leader)
@@ -152,7 +153,7 @@ async def test_nothing_acknowledged_is_lost_when_the_leader_is_killed(failing, c
 
 async def test_nothing_acknowledged_is_lost_when_the_leader_is_frozen_and_thaws(failing, crashing):
     async with under_load(failing) as load:
-        leader = await asyncio.to_thread(crashing.leader)
+        leader = await asyncio.to_thread(wait_leader, crashing)
         crashing.send(leader, signal.SIGSTOP)
         await other_leads(crashing, leader)
         await load.more()
@@ -163,7 +164,7 @@ async def test_nothing_acknowledged_is_lost_when_the_leader_is_frozen_and_thaws(
 
 async def test_nothing_acknowledged_is_lost_when_the_leader_is_stopped_in_peace(failing, crashing):
     async with under_load(failing) as load:
-        leader = await asyncio.to_thread(crashing.leader)
+        leader = await asyncio.to_thread(wait_leader, crashing)
         await asyncio.to_thread(crashing.stop, leader)
         await load.more()
         crashing.begin(leader)
@@ -188,7 +189,7 @@ def cut_off(servers, number, *, clients):
     hosts = [place.host for place in servers.place.servers]
     own = hosts.pop(number - 1)
     others = f"{{ {', '.join([*hosts, '127.0.0.1'] if clients else hosts)} }}"
-    name = f"millions_store_{own.split('.')[1]}"
+    name = f"millions_store_{own.replace('.', '_')}"
     rules = "".join(
         f"add rule inet {name} cut ip {a} {own} ip {b} {others} drop\n"
         for a, b in (("saddr", "daddr"), ("daddr", "saddr"))
@@ -210,7 +211,7 @@ def nft(script):
 @pytest.mark.parametrize("clients", [False, True], ids=["from the others", "from everybody"])
 async def test_nothing_is_lost_or_read_stale_when_the_leader_is_cut_off(failing, crashing, clients):
     async with under_load(failing) as load:
-        leader = await asyncio.to_thread(crashing.leader)
+        leader = await asyncio.to_thread(wait_leader, crashing)
         with cut_off(crashing, leader, clients=clients):
             await other_leads(crashing, leader)
             await load.more()
@@ -220,7 +221,7 @@ async def test_nothing_is_lost_or_read_stale_when_the_leader_is_cut_off(failing,
 
 async def test_nothing_is_lost_when_the_disk_of_the_leader_is_full(failing, crashing):
     async with under_load(failing) as load:
-        leader = await asyncio.to_thread(crashing.leader)
+        leader = await asyncio.to_thread(wait_leader, crashing)
         await asyncio.to_thread(crashing.fill_disk, leader)
         await load.more()
         crashing.begin(leader)
@@ -232,7 +233,7 @@ async def test_a_server_alone_acknowledges_nothing_and_its_callers_are_told(
     failing, crashing, monkeypatch
 ):
     monkeypatch.setattr(asking, "HOLD_S", 2.5)
-    leader = await asyncio.to_thread(crashing.leader)
+    leader = await asyncio.to_thread(wait_leader, crashing)
     others = [n for n in crashing.numbers if n != leader]
     await failing[0].put("before", 1)
     for number in others:
@@ -245,6 +246,25 @@ async def test_a_server_alone_acknowledges_nothing_and_its_callers_are_told(
         crashing.begin(number)
     await asyncio.to_thread(crashing.wait_ready)
     assert (await failing[0].get("before")).value == 1
+
+
+async def test_an_increment_that_no_follower_has_kept_is_unknown(failing, crashing, monkeypatch):
+    """The leader has done it, and the others may take it over once they are back."""
+    leader = await asyncio.to_thread(wait_leader, crashing)
+    others = [n for n in crashing.numbers if n != leader]
+    before = await failing[0].increment("half kept")
+    monkeypatch.setattr(asking, "HOLD_S", 2.5)
+    for number in others:
+        crashing.send(number, signal.SIGSTOP)
+    try:
+        with pytest.raises(CommitUnknownError):
+            await failing[0].increment("half kept")
+    finally:
+        for number in others:
+            crashing.send(number, signal.SIGCONT)
+    monkeypatch.setattr(asking, "HOLD_S", READY_WITHIN_S)
+    await asyncio.to_thread(crashing.wait_ready)
+    assert await failing[0].count("half kept") in (before, before + 1)
 
 
 async def test_a_full_memory_refuses_writes_changes_nothing_and_can_be_freed(failing, crashing):

@@ -115,7 +115,8 @@ async def test_a_lost_hint_delays_a_task_by_the_longest_poll_at_most(
         await record.enqueue(number)
         await eventually(lambda number=number: other.ran[number] == 1, within_s=POLL_AND_SLACK_S)
         delays_s.append(time.monotonic() - began_s)
-    assert 1.5 < min(delays_s) < workers.POLL_S + 0.3, "each was enqueued right after a poll"
+    assert max(delays_s) > 1.5, "no hint came: right after a poll one waits for the next"
+    assert min(delays_s) < workers.POLL_S + 0.3, "a busy machine adds to some, not to all"
 
 
 async def test_closing_waits_a_bounded_time_for_hints_that_a_database_never_takes(monkeypatch):

@@ -6,6 +6,8 @@ from millions.testing import eventually
 from millions.testing.valkey import EmbeddedValkey
 
 DOUBLE = Script("return 2 * ARGV[1]")
+PATIENT_S = 2.0
+"""How late the server may answer here, unless a test says otherwise: the machine may be busy."""
 
 
 @pytest.fixture
@@ -24,6 +26,7 @@ async def linked(server):
     links = []
 
     async def linked(*, ready=yes, wait=True, **told):
+        told.setdefault("deadline_s", PATIENT_S)
         greeting = Greeting(password_file=str(server.password_file), scripts=(DOUBLE,))
         link = Link(server.place, told.pop("greeting", greeting), ready=ready, **told)
         link.open()

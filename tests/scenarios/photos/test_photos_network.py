@@ -4,6 +4,7 @@ Edges of a stack are told the same as the network here.
 """
 
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from photos_server import serving
+from photos_server import prepared, serving
 from photos_stage import PASSWORD, Member, a_handle
 
 from millions.directory import EdgePlace, read
-from millions.testing import eventually
+from millions.testing import EmbeddedPostgres, eventually
 
 NETWORK = "https://network.test/site"
 
@@ -48,17 +49,19 @@ def purged() -> Iterator[tuple[str, set[str]]]:
 
 @pytest.fixture
 def networked_site(
-    photos_environment: dict[str, str], tmp_path: Path, purged: tuple[str, set[str]]
+    millions_postgres: EmbeddedPostgres, tmp_path: Path, purged: tuple[str, set[str]]
 ) -> Iterator[str]:
-    """The same application, in a stack with a network in the place of edges."""
-    former = read(photos_environment["MILLIONS_DIRECTORY"])
+    """The application in a stack with a network in the place of edges.
+
+    On a database of its own: workers of another stack would take its purges and know no network.
+    """
+    place = millions_postgres.create_database(f"network_{secrets.token_hex(4)}")
+    environment = prepared(place, tmp_path)
+    former = read(environment["MILLIONS_DIRECTORY"])
     assets = replace(former.assets, base_url=f"{NETWORK}/assets/")
     changed = replace(former, assets=assets, edge=EdgePlace(base_url=NETWORK, hook=purged[0]))
-    document = tmp_path / "directory.json"
-    document.write_text(changed.text())
-    with serving(
-        {**photos_environment, "MILLIONS_DIRECTORY": str(document)}, tmp_path / "web.log"
-    ) as url:
+    Path(environment["MILLIONS_DIRECTORY"]).write_text(changed.text())
+    with serving(environment, tmp_path / "web.log") as url:
         yield url
 
 
@@ -77,7 +80,7 @@ async def developed(ada: Member) -> dict:
         photo = (await ada.client.get(path)).json()
         return photo if photo["ready"] else None
 
-    return await eventually(ready, within_s=20)
+    return await eventually(ready, within_s=60)
 
 
 async def test_pictures_and_assets_are_asked_of_the_network_which_gets_them_from_the_application(
@@ -124,7 +127,7 @@ async def test_strangers_may_be_given_a_page_that_is_kept_until_something_on_it_
         async def taken_back(pages: list[set[str]]) -> bool:
             return all(page & tags for page in pages)
 
-        pages = await eventually(seen)
+        pages = await eventually(seen, within_s=60)
         for each in (*paths, photo["url"]):
             own = await client.get(each)
             assert own.headers["cache-control"] == "private, no-store"
@@ -137,4 +140,4 @@ async def test_strangers_may_be_given_a_page_that_is_kept_until_something_on_it_
         ):
             tags.clear()
             await change
-            await eventually(lambda: taken_back(pages))
+            await eventually(lambda: taken_back(pages), within_s=60)

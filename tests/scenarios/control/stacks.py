@@ -139,6 +139,18 @@ class Stack:
     def events(self, unit: str) -> list[str]:
         return [each.event for each in logs.records(self.state, unit)]
 
+    async def heard(self, unit: str, word: str) -> str:
+        """The first line of the unit's log that begins so; waits for it.
+
+        A unit without a probe is ready before its program has come far, and its log is later still.
+        """
+        found = await eventually(
+            lambda: [each for each in self.events(unit) if each.startswith(word)],
+            within_s=SOON_S,
+            saying=f"{unit} says {word}",
+        )
+        return found[0]
+
 
 def script(name: str, code: str, **more: object) -> Unit:
     """A unit that is a few lines of Python."""

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from stacks import SLEEPER, SOON_S, Stack, script, shell
+from stacks import SLEEPER, Stack, script, shell
 
 from millions.model import StopStep
 from millions.runtime import belonging, down, processes, supervisor
 from millions.runtime import state as states
-from millions.testing import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +49,7 @@ def living_below(stack: Stack) -> list[int]:
 
 async def said(stack: Stack, unit: str, word: str) -> int:
     """The number after `word` in the unit's log."""
-    events = await eventually(
-        lambda: [e for e in stack.events(unit) if e.startswith(word)], within_s=SOON_S
-    )
-    return int(events[0].split()[1])
+    return int((await stack.heard(unit, word)).split()[1])
 
 
 async def test_everything_stops_in_order_and_the_last_words_are_logged(stack: Stack) -> None:
@@ -63,6 +59,8 @@ async def test_everything_stops_in_order_and_the_last_words_are_logged(stack: St
         "signal.signal(signal.SIGTERM, bye)\n" + SLEEPER
     )
     await stack.up(script("web", says, needs=("db",)), script("db", says))
+    for unit in ("web", "db"):
+        await stack.heard(unit, "here")
     progress: list[str] = []
     assert sorted(down.stop_all(stack.state, progress=progress.append)) == ["db", "web"]
     assert progress == ["stopping web", "stopping db"]
@@ -102,6 +100,7 @@ async def test_it_works_when_the_supervisor_is_stopped(stack: Stack) -> None:
 async def test_it_works_when_a_unit_is_stopped_or_ignores_signals(stack: Stack) -> None:
     deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEPER
     await stack.up(script("frozen", SLEEPER, stop=QUICKLY), script("deaf", deaf, stop=QUICKLY))
+    await stack.heard("deaf", "here")
     os.kill(stack.pid("frozen"), signal.SIGSTOP)
     down.stop_all(stack.state)
     assert living_below(stack) == []

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millions.model import Address
+from millions.runtime import processes
 from millions.runtime.ports import free_port
 from millions.testing import eventually
 from millions.tiers import haproxy
@@ -222,12 +223,27 @@ class Balancer:
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(each) for each in path.read_text().split()]
 
-    async def reload(self) -> None:
+    async def signal_to_reload(self) -> None:
+        """Ask the master to reload; it can be asked when it has its handler again."""
         assert self.process is not None
-        before = set(self.workers())
+        master = processes.identify(self.process.pid)
+        assert master is not None
+        await eventually(lambda: processes.catches(master, signal.SIGUSR2), within_s=10)
         self.process.send_signal(signal.SIGUSR2)
+
+    async def reload(self) -> None:
+        before = set(self.workers())
+        await self.signal_to_reload()
         await eventually(lambda: set(self.workers()) - before, within_s=10)
+        await eventually(lambda: self._answers() not in {0, *before}, within_s=10)
         await eventually(self.ready, within_s=10)
+
+    def _answers(self) -> int:
+        """The pid of the worker that answers at the socket; 0 while none does."""
+        with contextlib.suppress(OSError):
+            lines = self.say("show info").splitlines()
+            return next((int(each[5:]) for each in lines if each.startswith("Pid: ")), 0)
+        return 0
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")

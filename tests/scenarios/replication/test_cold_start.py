@@ -39,7 +39,7 @@ async def test_a_supervisor_that_died_frees_the_lease_of_who_died_meanwhile(
         count = len(writer.acknowledged)
         stack.millions("status", status=None)
         supervisor.ensure(stack.state)
-        await eventually(lambda: len(writer.acknowledged) > count + 50, within_s=10)
+        await eventually(lambda: len(writer.acknowledged) > count + 50, within_s=15)
     assert stack.faults(writer) == []
     assert stack.leader() != former
     await stack.settled()

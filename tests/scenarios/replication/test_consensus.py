@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
-QUIET_S = 1.5
+QUIET_S = 3.0
+"""What goes on is delayed less than this, on a machine with other work too."""
+
 WITHOUT_MAJORITY_S = 8.0
 """Longer than Patroni's own bounds for an answer, after which it would step down."""
 
@@ -63,7 +65,7 @@ async def test_without_a_majority_writes_go_on_and_the_same_member_leads_after(
         finally:
             for each in frozen:
                 processes.send(each, signal.SIGCONT)
-        again_s = await writes_on(stack, writer, 3.0)
+        again_s = await writes_on(stack, writer, 4.0)
     assert stack.faults(writer) == []
     assert max(gap_s, again_s) < QUIET_S
     await stack.settled()

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
-BACK_WITHIN_S = 5.0
-"""Much more than it takes (docs/performance.md), much less than the lease of 20 s."""
+BACK_WITHIN_S = 10.0
+"""Much more than it takes (docs/performance.md), half of the lease of 20 s."""
 
-QUIET_S = 1.0
+QUIET_S = 3.0
 """What an event may cost that is none for the primary, on a machine with other work."""
 
 
@@ -118,7 +118,7 @@ async def test_a_killed_replica_comes_back_and_nobody_waits_for_it(stack: Replic
 
 async def test_a_replica_whose_data_is_erased_is_made_anew(stack: Replicated) -> None:
     await stack.settled()
-    replica = stack.replicas()[0]
+    leader, replica = stack.leader(), stack.replicas()[0]
     stack.execute("CREATE TABLE kept AS SELECT 1 AS one")
 
     def erase() -> None:
@@ -127,6 +127,7 @@ async def test_a_replica_whose_data_is_erased_is_made_anew(stack: Replicated) ->
         erased.rename(erased.with_name("erased"))
 
     await written_through(stack, stack.writer("erased"), erase, QUIET_S)
+    assert stack.leader() == leader
     assert (stack.data(replica) / "PG_VERSION").exists()
     assert stack.asked(replica, "/quorum") == 200
 
@@ -170,7 +171,7 @@ async def test_switchover_lets_the_one_lead_that_is_named(stack: Replicated) -> 
         stack,
         stack.writer("named"),
         lambda: (stack.millions("switchover", "--to", target), None)[1],
-        3 * BACK_WITHIN_S,
+        1.5 * BACK_WITHIN_S,
     )
     assert stack.leader() == target
     assert "leads already" in stack.millions("switchover", "--to", target)

@@ -144,8 +144,8 @@ async def test_no_request_fails_or_takes_effect_twice_when_the_web_process_is_ki
 async def test_a_request_that_died_before_its_commit_runs_again_at_once(site: Site) -> None:
     process = site.start()
     await site.insist("warm")
-    slow = asyncio.create_task(site.insist("slow", before_s=1.5))
-    await eventually(lambda: _locked(site))
+    slow = asyncio.create_task(site.insist("slow", before_s=4))
+    await eventually(lambda: asyncio.to_thread(_locked, site))
     process.kill()
     process.wait(10)
     site.start()
@@ -176,13 +176,14 @@ async def test_when_the_lock_is_lost_the_row_alone_keeps_a_second_effect_out(sit
             site.start(each)
         await site.insist("warm")
         await site.insist("warm", port=port)
-        first = asyncio.create_task(site.insist("slow", before_s=1.5))
-        await eventually(lambda: _locked(site))
+        first = asyncio.create_task(site.insist("slow", before_s=4))
+        await eventually(lambda: asyncio.to_thread(_locked, site))
         site.postgres.sql(  # the connection that holds the locks dies, as in a failover
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'",
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            f" AND database = (SELECT oid FROM pg_database WHERE datname = '{site.name}')",
             database=site.name,
         )
-        second = asyncio.create_task(site.insist("slow", port=port, before_s=1.5))
+        second = asyncio.create_task(site.insist("slow", port=port, before_s=4))
         answers = [await first, await second]
     assert site.stored() == {"warm": 1, "slow": 1}
     assert [each.status for each in answers] == [201, 201]

@@ -13,12 +13,13 @@ import pytest
 import pytest_asyncio
 from photos_server import prepared, serving
 from photos_stage import CHROMIUM, FOLDER, PASSWORD, Member, Watched, a_handle
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from millions.testing import EmbeddedPostgres
 
 if str(FOLDER) not in sys.path:
     sys.path.insert(0, str(FOLDER))
+expect.set_options(timeout=30_000)  # a browser on a busy machine
 
 
 @pytest.fixture(scope="session")

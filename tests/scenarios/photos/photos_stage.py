@@ -83,7 +83,7 @@ class Watched:
             base_url=self.site, viewport={"width": width, "height": height}, **options
         )
         self.contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         context.on("request", lambda request: self.requests.append(request.url))
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         context.on("console", self._heard)

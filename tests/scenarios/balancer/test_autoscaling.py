@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from site_stack import Site
 
+pytestmark = pytest.mark.timeout(300)  # servers come and go, on a busy machine slowly
+
 MOST = 3
 SERVER_REQUESTS = 4
 IDLE_S = 5

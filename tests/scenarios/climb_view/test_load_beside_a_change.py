@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from millions.drill.stage import Stage
 
+pytestmark = pytest.mark.timeout(300)  # it climbs, on a busy machine slowly
+
 LOAD = Load(workload="pure", clients=6, rate_per_s=80.0)
 GONE_WITHIN_S = 30.0
 HOLDER = """

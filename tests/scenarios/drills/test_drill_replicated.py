@@ -16,6 +16,8 @@ from millions.drill.faults import aim as aims
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.timeout(300)  # three members of everything start
+
 NEEDED = ("haproxy", "etcd")
 BACK_WITHIN_S = 10.0
 """Of a busy machine; the aim is one second, which bench/ measures."""

@@ -22,6 +22,8 @@ from millions.testing import eventually
 if TYPE_CHECKING:
     from store_site import Site
 
+pytestmark = pytest.mark.timeout(300)  # members of a store start, on a busy machine slowly
+
 
 async def test_nobody_is_logged_out_when_the_store_is_added_to_a_running_stack(site: Site) -> None:
     async with Users(site, 50) as users:

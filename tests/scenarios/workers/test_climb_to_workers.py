@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from millions.testing import eventually
+
+pytestmark = pytest.mark.timeout(300)  # one climb after the other
 
 WORKERS = """
 [workers]

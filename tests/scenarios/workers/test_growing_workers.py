@@ -11,6 +11,8 @@ import pytest
 
 from millions.testing import eventually
 
+pytestmark = pytest.mark.timeout(300)  # servers come and go, on a busy machine slowly
+
 MOST = 3
 TABLES = f"""
 [workers]

@@ -23,7 +23,7 @@ async def who(request: Request) -> Response:
     if BEHAVIOUR == "failing":
         return PlainTextResponse("broken\n", status_code=500)
     if BEHAVIOUR == "slow":
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.75)
     return JSONResponse(
         {
             "unit": UNIT,

@@ -173,19 +173,19 @@ async def test_a_killed_workers_tasks_must_run_elsewhere_within_seconds(db, task
     async def runs():
         return await db.pool().fetch("SELECT pid, at FROM runs ORDER BY at")
 
-    await eventually(runs)
+    await eventually(runs, within_s=30)
     second = workers.start()
 
     async def two():
         return (await tasks.statistics()).workers == 2
 
-    await eventually(two)
+    await eventually(two, within_s=30)
     workers.kill(first)
 
     async def elsewhere():
         return [row["pid"] for row in await runs()] == [first.pid, second.pid]
 
-    await eventually(elsewhere, within_s=5)
+    await eventually(elsewhere, within_s=10)
     workers.kill(second)
     assert number
 

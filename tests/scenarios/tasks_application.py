@@ -14,5 +14,5 @@ async def note(value):
 @tasks.task(name="slow")
 async def slow(value):
     await note(value)
-    await asyncio.sleep(1)
+    await asyncio.sleep(3)
     await note(-value)

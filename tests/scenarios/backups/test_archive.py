@@ -11,9 +11,12 @@ from vault import UNIT, archived, lines, parts, receiver, rows, told, write
 
 from millions.cli.moving.servers import Server
 from millions.model import Address
+from millions.runtime import processes
 from millions.testing import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ledger import Ledger
 
 pytestmark = pytest.mark.timeout(300)  # several stacks come up, one after the other
@@ -30,11 +33,22 @@ async def test_deaths_of_receiver_keeper_and_database_leave_no_gap(ledger: Ledge
         ("database", lambda: ledger.pid("database.1")),
     ):
         write(ledger, name)
-        ledger.kill(await eventually(victim, within_s=SOON_S))
+        await eventually(lambda victim=victim: ledger.kill(victim()), within_s=SOON_S)
     await archived(ledger)
     write(ledger, "end")
     assert await lines(ledger, name="all") == ["receiver", "keeper", "database", "end"]
     assert len(rows(ledger)) == 1
+
+
+async def running(pid: Callable[[], int]) -> processes.Identity:
+    """The process of that number, which may be 0 for a moment."""
+    return await eventually(lambda: processes.identify(pid()), within_s=SOON_S)
+
+
+async def killed(ledger: Ledger) -> bool:
+    """SIGKILL who receives; whether it is gone."""
+    victim = await running(lambda: receiver(ledger))
+    return processes.send(victim, signal.SIGKILL) and processes.wait_gone((victim,))
 
 
 def administered(ledger: Ledger) -> Server:
@@ -48,16 +62,16 @@ async def test_a_receiver_that_died_while_it_made_room_for_a_segment_goes_on(
 ) -> None:
     await archived(ledger)
     known = set(parts(ledger))
-    primary, keeper = administered(ledger), ledger.pid(UNIT)
-    os.kill(keeper, signal.SIGSTOP)
+    primary, keeper = administered(ledger), await running(lambda: ledger.pid(UNIT))
+    assert processes.send(keeper, signal.SIGSTOP)
     try:
         await primary.ask(lambda each: each.execute("SELECT pg_switch_wal()"))
         write(ledger, "begins-a-segment")
         part = await eventually(lambda: set(parts(ledger)) - known, within_s=SOON_S)
-        os.kill(receiver(ledger), signal.SIGKILL)
+        assert await killed(ledger)
         os.truncate(part.pop(), 1_048_576)  # as far as it comes with its first write
     finally:
-        os.kill(keeper, signal.SIGCONT)
+        processes.send(keeper, signal.SIGCONT)
         await primary.close()
     write(ledger, "goes-on")
 
@@ -75,7 +89,7 @@ async def test_a_folder_that_takes_nothing_stops_no_write_and_is_told(ledger: Le
     (row,) = rows(ledger)
     row.chmod(0o000)
     try:
-        os.kill(await eventually(lambda: receiver(ledger), within_s=SOON_S), signal.SIGKILL)
+        assert await killed(ledger)
 
         async def problem() -> str:
             found: str = (await told(ledger))["archive"]["problem"]
@@ -93,10 +107,10 @@ async def test_a_folder_that_takes_nothing_stops_no_write_and_is_told(ledger: Le
 async def test_a_broken_row_begins_anew_with_another_backup(ledger: Ledger) -> None:
     """The database dropped what was not archived yet: from there on everything is kept again."""
     before = len((await archived(ledger))["backups"])
-    primary, keeper = administered(ledger), ledger.pid(UNIT)
-    os.kill(keeper, signal.SIGSTOP)
+    primary, keeper = administered(ledger), await running(lambda: ledger.pid(UNIT))
+    assert processes.send(keeper, signal.SIGSTOP)
     try:
-        os.kill(receiver(ledger), signal.SIGKILL)
+        assert await killed(ledger)
         drop = "SELECT pg_drop_replication_slot('millions_backup')"
         await eventually(lambda: primary.ask(lambda each: each.execute(drop)), within_s=SOON_S)
         for number in range(4):
@@ -104,7 +118,7 @@ async def test_a_broken_row_begins_anew_with_another_backup(ledger: Ledger) -> N
             await primary.ask(lambda each: each.execute("SELECT pg_switch_wal()"))
             await primary.ask(lambda each: each.execute("CHECKPOINT"))
     finally:
-        os.kill(keeper, signal.SIGCONT)
+        processes.send(keeper, signal.SIGCONT)
         await primary.close()
     await eventually(lambda: len(rows(ledger)) == 2, within_s=SOON_S)
     ledger.kill(ledger.pid(UNIT))  # whoever comes after knows that a backup is due

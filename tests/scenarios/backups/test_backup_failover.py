@@ -46,7 +46,7 @@ async def test_the_archive_follows_whoever_leads(replicated: Ledger) -> None:
     write(replicated, "before")
     (leader,) = replicated.primaries()
     lock = replicated.state.unit(leader) / "data" / "postgresql" / "postmaster.pid"
-    replicated.kill(int(lock.read_text().split()[0]))
+    assert replicated.kill(int(lock.read_text().split()[0]))
     write(replicated, "after")
     after = await moment(replicated)
     write(replicated, "later")

@@ -153,11 +153,12 @@ class Ledger:
     def supervisor(self) -> int:
         return supervisor.running(self.state) or 0
 
-    def kill(self, pid: int) -> None:
-        """SIGKILL a process and all that it started."""
+    def kill(self, pid: int) -> bool:
+        """SIGKILL a process and all that it started; False when it had ended by itself."""
         found = processes.identify(pid)
-        assert found is not None
-        assert processes.wait_gone(processes.kill_tree(found))
+        killed = processes.kill_tree(found) if found is not None else ()
+        assert processes.wait_gone(killed)
+        return killed != ()
 
     def kill_alone(self, pid: int) -> None:
         """SIGKILL a process, not what it started."""

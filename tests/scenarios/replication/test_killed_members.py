@@ -135,13 +135,15 @@ async def test_a_replica_whose_data_is_erased_is_made_anew(stack: Replicated) ->
 async def test_a_replica_that_missed_too_much_is_made_anew(stack: Replicated) -> None:
     await stack.settled()
     replica = stack.replicas()[0]
-    everybody = [stack.identity(replica), stack.server(replica)]
-    for pid in processes.descendants(everybody[1].pid):
-        found = processes.identify(pid)
-        everybody += [found] if found is not None else []
-    for each in everybody:
-        stack.signal(each, signal.SIGSTOP)
+    agent, server = stack.identity(replica), stack.server(replica)
+    everybody = [agent, server]
     try:
+        for each in (agent, server):
+            stack.signal(each, signal.SIGSTOP)
+        for pid in processes.descendants(server.pid):  # it starts no other one now
+            found = processes.identify(pid)
+            if found is not None and processes.send(found, signal.SIGSTOP):
+                everybody.append(found)
         stack.write_ahead(mib=64)
     finally:
         for each in everybody:

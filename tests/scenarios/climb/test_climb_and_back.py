@@ -105,14 +105,15 @@ def stands_at(ledger: Ledger, name: str, at: State, *, back: bool) -> bool:
 
 async def test_a_climb_that_is_killed_goes_on_and_back(ledger: Ledger, people: People) -> None:
     before = ledger.file.read_text()
-    arguments: tuple[str, ...] = ("climb", "4")
+    # to one rung more than it is killed at: a proof of milliseconds would end a last step
+    arguments: tuple[str, ...] = ("climb", "5")
     for name, at in KILLED:
         await killed_at(ledger, arguments, name, at)
         arguments = ("climb", "--resume")
     refused = await ledger.millions("up", "--detach", status=1)
-    assert "a climb from rung 1 to 4 is not at its end" in refused
+    assert "a climb from rung 1 to 5 is not at its end" in refused
     assert "millions climb --resume" in refused
-    assert "a climb from rung 1 to 4" in await ledger.millions("status", status=None)
+    assert "a climb from rung 1 to 5" in await ledger.millions("status", status=None)
     arguments = ("climb", "--undo")
     for name in ("consensus", "database"):
         await killed_at(ledger, arguments, name, State.CHANGING, back=True)
@@ -133,7 +134,7 @@ async def test_a_climb_goes_on_after_a_pause_after_ctrl_c_and_after_down(
     assert paused is not None
     assert (paused.at, paused.names) == (1, ("database", "balancer"))
     command = await ledger.begin("climb", "--resume")
-    await eventually(lambda: stands_at(ledger, "balancer", State.CHANGING, back=False))
+    await eventually(lambda: stands_at(ledger, "balancer", State.CHANGING, back=False), within_s=60)
     command.send_signal(signal.SIGINT)
     said, _ = await asyncio.wait_for(command.communicate(), 60)
     assert command.returncode == INTERRUPTED, said.decode()

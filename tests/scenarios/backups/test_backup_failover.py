@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 
 import pytest
 import pytest_asyncio
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(400)  # three members of everything, and another stack
 SOON_S = 60.0
+CREATED, UNAVAILABLE = 201, 503
 
 
 @pytest_asyncio.fixture
@@ -41,13 +43,24 @@ async def replicated() -> AsyncIterator[Ledger]:
         shutil.rmtree(root)
 
 
+def written(ledger: Ledger, name: str) -> int | str:
+    """The status of a write, or why there was none; 0 when it is to be asked again later."""
+    try:
+        write(ledger, name)
+    except HTTPError as error:
+        return 0 if error.code == UNAVAILABLE else error.code
+    except OSError as error:
+        return str(error)
+    return CREATED
+
+
 async def test_the_archive_follows_whoever_leads(replicated: Ledger) -> None:
     await archived(replicated)
     write(replicated, "before")
     (leader,) = replicated.primaries()
     lock = replicated.state.unit(leader) / "data" / "postgresql" / "postmaster.pid"
     assert replicated.kill(int(lock.read_text().split()[0]))
-    write(replicated, "after")
+    assert await eventually(lambda: written(replicated, "after"), within_s=SOON_S) == CREATED
     after = await moment(replicated)
     write(replicated, "later")
     await eventually(lambda: replicated.primaries() not in ([], [leader]), within_s=SOON_S)

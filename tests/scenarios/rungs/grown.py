@@ -22,6 +22,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 LISTENS = '# listen = "127.0.0.1:8000"'
 DONE_WITHIN_S = 170.0
 READY_WITHIN_S = 90.0
+SERVER_ERROR = 500
 PASSWORD = "a long enough password"
 
 
@@ -108,14 +109,20 @@ class Person:
         self.me = answer.json()["me"]["id"]
 
     async def show(self, caption: str) -> dict[str, Any]:
-        """Upload a picture, with a key so that it may be repeated; wait until it is developed."""
+        """Upload a picture, again with the same key while it fails; wait until it is developed."""
         picture = BytesIO()
         Image.new("RGB", (320, 240), (200, 10, 10)).save(picture, "PNG")
         files = {"file": ("p.png", picture.getvalue(), "image/png")}
         key = {"Idempotency-Key": secrets.token_hex(16)}
-        answer = await self.client.post(
-            "/api/photos", files=files, data={"caption": caption}, headers=key
-        )
+
+        async def answered() -> httpx.Response | None:
+            found = await self.client.post(
+                "/api/photos", files=files, data={"caption": caption}, headers=key
+            )
+            return found if found.status_code < SERVER_ERROR else None
+
+        answer = await eventually(answered, within_s=READY_WITHIN_S)
+        assert answer is not None
         assert answer.status_code == 201, answer.text
         photo = answer.json()["id"]
 

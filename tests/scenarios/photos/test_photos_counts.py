@@ -78,7 +78,7 @@ async def test_both_sides_of_a_follow_agree_after_many_changes_of_mind(new_membe
                 return False
         return True
 
-    assert await eventually(settled)
+    assert await eventually(settled, within_s=60)
 
 
 async def test_nobody_follows_themselves(new_member):

@@ -52,7 +52,7 @@ async def test_two_people_share_follow_like_and_talk(new_page, tmp_path):
     handle = await sign_up(ada, "Ada Byron")
     photo = await share(ada, tmp_path, "Evening over the ridge")
     await expect(ada.locator(".viewer img")).to_be_visible()
-    assert await eventually(lambda: shown_width(ada, ".viewer img")) > 0
+    assert await eventually(lambda: shown_width(ada, ".viewer img"), within_s=60) > 0
 
     await sign_up(grace, "Grace Hopper")
     await expect(grace.get_by_text("Your feed is quiet")).to_be_visible()
@@ -64,7 +64,7 @@ async def test_two_people_share_follow_like_and_talk(new_page, tmp_path):
         await grace.goto("/")
         return await grace.locator(".card").count() == 1
 
-    assert await eventually(in_feed)
+    assert await eventually(in_feed, within_s=60)
     card = grace.locator(".card")
     await expect(card).to_contain_text("Evening over the ridge")
     heart = card.get_by_role("button", name="Like")
@@ -93,7 +93,7 @@ async def test_a_thumbnail_appears_without_a_reload(new_page, tmp_path):
     await expect(page.locator(".viewer img")).to_be_visible()
     assert loads == []
     await page.goto(f"/@{handle}")
-    assert await eventually(lambda: shown_width(page, ".grid img")) == 480
+    assert await eventually(lambda: shown_width(page, ".grid img"), within_s=60) == 480
 
 
 async def test_a_like_can_be_taken_back(new_page, new_member):
@@ -130,7 +130,7 @@ async def test_everything_works_without_scripting(new_page, new_member, tmp_path
         await page.reload()
         return await page.locator(".viewer img").count() == 1
 
-    assert await eventually(ready)
+    assert await eventually(ready, within_s=60)
 
 
 async def test_people_are_found_by_the_start_of_a_name_whatever_its_accents(new_page, new_member):

@@ -41,7 +41,7 @@ async def test_seeded_people_can_log_in_and_their_pictures_are_developed(
         seen = (await visitor.get("/api/explore")).json()["photos"]
         return sum(each["ready"] for each in seen) >= 15
 
-    assert await eventually(developed, within_s=30)
+    assert await eventually(developed, within_s=60)
     profile = (await visitor.get(f"/api/people/{handle}")).json()
     assert profile["following"] > 0
 

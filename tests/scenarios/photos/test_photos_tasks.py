@@ -47,7 +47,7 @@ async def test_a_photo_that_is_spread_twice_is_in_a_feed_once(on_the_stack):
     fan, owner = await a_person(), await a_person()
     await follows.mirror(fan, owner, 1, active=True)
     photo = await darkroom.publish(owner, a_picture(), "")
-    await eventually(lambda: ready(owner, photo))
+    await eventually(lambda: ready(owner, photo), within_s=60)
     for _ in range(2):
         await spreading.spread_batch(owner, photo, UUID(int=0), spreading.ALL)
     assert [entry(each.member).photo_id for each in await feed_of(fan).range(9)] == [photo]
@@ -67,10 +67,10 @@ async def test_a_celebritys_photo_is_written_to_no_followers_feed(on_the_stack):
     async def famous() -> bool:
         return await followers(star) == len(fans)
 
-    assert await eventually(famous)
+    assert await eventually(famous, within_s=60)
     photo = await darkroom.publish(star, a_picture(), "")
     this = Entry(owner_id=star, photo_id=photo)
-    assert await eventually(lambda: feed_of(star).score(this.member))
+    assert await eventually(lambda: feed_of(star).score(this.member), within_s=60)
     await spreading.spread(star, photo)  # once more, so that the first one is surely over
     assert [await store.sorted(feed_key(fan)).size() for fan in fans] == [0] * len(fans)
 
@@ -78,7 +78,7 @@ async def test_a_celebritys_photo_is_written_to_no_followers_feed(on_the_stack):
 async def test_developing_a_photo_that_is_gone_leaves_no_file(on_the_stack):
     owner = await a_person()
     photo = await darkroom.publish(owner, a_picture(), "")
-    await eventually(lambda: ready(owner, photo))
+    await eventually(lambda: ready(owner, photo), within_s=60)
     assert await library.remove(owner, photo)
     await darkroom.develop(owner, photo)
 
@@ -91,7 +91,7 @@ async def test_developing_a_photo_that_is_gone_leaves_no_file(on_the_stack):
             return False
         return True
 
-    assert await eventually(gone)
+    assert await eventually(gone, within_s=60)
 
 
 async def test_an_upload_is_kept_no_longer_than_until_its_sizes_are_made(on_the_stack):
@@ -105,7 +105,7 @@ async def test_an_upload_is_kept_no_longer_than_until_its_sizes_are_made(on_the_
             return await ready(owner, photo)
         return False
 
-    assert await eventually(discarded)
+    assert await eventually(discarded, within_s=60)
 
 
 async def test_a_handle_without_a_user_is_given_back_and_one_with_a_user_is_not(on_the_stack):

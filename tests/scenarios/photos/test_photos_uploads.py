@@ -20,7 +20,7 @@ async def developed(member: Member, photo: dict) -> dict:
         answer = await member.client.get(f"/api/photos/{photo['owner']['id']}/{photo['id']}")
         return answer.json() if answer.json()["ready"] else None
 
-    return await eventually(ready, within_s=20)
+    return await eventually(ready, within_s=60)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -129,7 +129,7 @@ async def test_a_photo_that_was_deleted_is_gone_with_its_files(new_member):
         answers = [await ada.client.get(photo[each]) for each in ("small_url", "large_url")]
         return all(each.status_code == 404 for each in answers)
 
-    assert await eventually(gone)
+    assert await eventually(gone, within_s=60)
     assert (await ada.profile())["photos"] == 0
 
 

@@ -188,7 +188,7 @@ async def test_a_second_signal_stops_at_once(web: Web, connection: Connection) -
     await web.says(process, "draining")
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    assert await web.ended(process, within_s=3) == 143
+    assert await web.ended(process, within_s=10) == 143
     with pytest.raises((EOFError, OSError)):
         await slow
 

@@ -33,7 +33,7 @@ async def counted(request: Request) -> Response:
 
 
 async def slow(_request: Request) -> Response:
-    await asyncio.sleep(2)
+    await asyncio.sleep(5)
     return PlainTextResponse("slow")
 
 

@@ -160,7 +160,7 @@ async def test_a_request_that_arrives_too_slowly_takes_no_server(
     began_s = time.monotonic()
     answer = await once(balancer.port, part)
     assert answer.status == 408
-    assert 1.5 < time.monotonic() - began_s < 5
+    assert 1.5 < time.monotonic() - began_s < 12
     assert reached(balancer) == []
 
 
@@ -168,7 +168,7 @@ async def test_a_head_that_drips_does_not_live_longer(balancer: Balancer) -> Non
     client = Client(balancer.port)
     dripping = asyncio.create_task(_drip(client))
     await client.send(b"GET / HTTP/1.1\r\nHost: photos.test\r\nX-A: ")
-    answer = await client.answer(within_s=6)
+    answer = await client.answer(within_s=12)
     dripping.cancel()
     await client.close()
     assert answer.status == 408
@@ -185,7 +185,7 @@ async def test_an_idle_connection_is_closed(balancer: Balancer) -> None:
     await client.ask(get())
     began_s = time.monotonic()
     assert await client.closed()
-    assert 4 < time.monotonic() - began_s < 9
+    assert 4 < time.monotonic() - began_s < 12
     await client.close()
 
 

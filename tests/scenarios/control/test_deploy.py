@@ -36,7 +36,7 @@ async def test_a_new_release_takes_over_at_full_load(stack: Stack, mode: Mode) -
 async def test_the_old_one_serves_until_the_new_one_is_ready(stack: Stack) -> None:
     await stack.up(stack.web("1"))
     before = stack.pid("web")
-    stack.run(stack.web("2", start_s=1.5))
+    stack.run(stack.web("2", start_s=4.0))
     told = await eventually(lambda: "on its way" in stack.told("web").why and stack.told("web"))  # type: ignore[union-attr]
     assert (told.pid, told.phase, told.release) == (before, "ready", "r1")
     assert not stack.status().settled  # type: ignore[union-attr]

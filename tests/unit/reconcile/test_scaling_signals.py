@@ -32,7 +32,13 @@ STEP_S = 0.25
 
 def pool(at_s: float, *under_way: int, waiting: int = 0, answered: int = 0) -> PoolSeen:
     servers = tuple(
-        ServerSeen(name=f"web.{number}", takes=True, under_way=each, answered=answered)
+        ServerSeen(
+            name=f"web.{number}",
+            takes=True,
+            under_way=each,
+            answered=answered,
+            asked=answered + each,
+        )
         for number, each in enumerate(under_way, start=1)
     )
     return PoolSeen(at_s=at_s, servers=servers, waiting=waiting, asked=answered)
@@ -71,6 +77,16 @@ def test_a_server_is_silent_only_while_it_has_requests_and_answers_none() -> Non
     assert "no answer from web.1" in found.words
     _, found = of_pool(WEB, pulse, pool(20.0, 3, answered=6))
     assert found.ready == 1
+
+
+def test_a_server_that_is_asked_nothing_new_is_not_silent() -> None:
+    """It has streams, or a long answer under way."""
+    pulse = Pulse()
+    for second in range(20):
+        pulse, found = of_pool(WEB, pulse, pool(10.0 + second, 5, answered=5))
+        assert (found.ready, found.needed) == (1, 5 / 16)
+    _, found = of_pool(WEB, pulse, pool(31.0, 5, answered=5, waiting=1))
+    assert found.ready == 0, "somebody waits for it"
 
 
 @dataclass(kw_only=True)

@@ -22,10 +22,11 @@ STEPS_PER_READING = 2
 
 @dataclass(kw_only=True)
 class Machine:
-    """One server: what it has under way, and what it has answered."""
+    """One server: what it has under way, what it was asked, and what it has answered."""
 
     ready_at_s: float
     under_way: float = 0.0
+    asked: float = 0.0
     answered: float = 0.0
     stuck: bool = False
 
@@ -89,6 +90,7 @@ class Site:
         ):
             level = max(each.under_way, min(self.room, total / left))
             self.waiting -= level - each.under_way
+            each.asked += level - each.under_way
             each.under_way, total = level, total - level
             if not each.stuck:
                 most = min(each.under_way / self.latency_s, self.full_rate) * STEP_S
@@ -106,6 +108,7 @@ class Site:
                     takes=True,
                     under_way=round(each.under_way),
                     answered=int(each.answered),
+                    asked=round(each.asked),
                 )
                 for number, each in enumerate(self.machines, start=1)
                 if each.ready_at_s <= self.now_s

@@ -111,7 +111,7 @@ class Server:
 
     One that shares other requests stands in another `backend` of the same balancer, with `options`
     of its own; '' is the pool's. One that joins by a reload (`reloads`) has options that a balancer
-    refuses while it runs.
+    refuses while it runs. One that is `draining` gets no requests and finishes those it has.
     """
 
     unit: str
@@ -120,6 +120,7 @@ class Server:
     backend: str = ""
     options: str = ""
     reloads: bool = False
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,7 +92,7 @@ class Sharing:
             if (former and former.address == each.address) or serves(each.unit, each.address, view):
                 able.append(each)
             elif former is not None:  # it is to move, and does not answer there yet
-                able.append(former)
+                able.append(dataclasses.replace(former, draining=False))
         steady = {each.unit for each in able if each.unit not in self._due}
         lasting = {each.backend for each in able if each.unit in steady}
         servers = (each for each in able if each.unit in steady or each.backend not in lasting)

@@ -25,7 +25,9 @@ class Crew:
     """Everything that a verb may need. `wake` asks the loop for another round.
 
     `fencing` names the units all of whose processes are being killed, until they are dead.
-    `changing` are the processes, by unit and number, that are being told of files and servers.
+    `changing` are the processes, by unit and number, that are being told of files and servers, and
+    `draining` the times (monotonic) since which servers leave the pool of a unit; `shared` is why
+    it was told of its servers last, where that goes on.
     """
 
     state: StateFolder
@@ -37,6 +39,8 @@ class Crew:
     watch: Watch = field(init=False)
     generation: int = 0
     changing: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    draining: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    shared: dict[str, str] = field(default_factory=dict[str, str])
     fencing: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 

@@ -15,13 +15,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from millions.errors import MillionsError, UnitFailedError
-from millions.model import Phase, Reload
+from millions.model import Phase, Reload, Share
 from millions.runtime import burial, placeholders, processes, rendering
 from millions.runtime.pools import DRAIN_S, Control
 from millions.runtime.watch import when_ended
 
 if TYPE_CHECKING:
-    from millions.model import Pool, Share, Unit
+    from millions.model import Pool, Server, Unit
     from millions.runtime.crew import Crew
     from millions.runtime.record import ProcessRecord
     from millions.runtime.state import StateFolder
@@ -39,10 +39,11 @@ def begin(crew: Crew, action: Reload | Share) -> None:
         return
     crew.changing.add((action.unit, action.number))
     crew.ledger.change_process(action.unit, action.number, told=action.spec)
-    crew.journals.of(action.unit).note(
-        f"{'reloads' if isinstance(action, Reload) else 'shares'}: {action.why}",
-        start=action.number,
-    )
+    if crew.shared.get(action.unit) != action.why:
+        crew.journals.of(action.unit).note(
+            f"{'reloads' if isinstance(action, Reload) else 'shares'}: {action.why}",
+            start=action.number,
+        )
     crew.spawn_task(_tell(crew, action))
 
 
@@ -67,8 +68,12 @@ def doubt(crew: Crew, name: str, process: ProcessRecord) -> None:
 
 async def _tell(crew: Crew, action: Reload | Share) -> None:
     name, number = action.unit, action.number
+    draining: tuple[Server, ...] = ()
+    problem = ""
     try:
-        problem = await _told(crew, action)
+        draining = await _told(crew, action)
+    except (MillionsError, OSError) as error:
+        problem = str(error)
     finally:
         crew.changing.discard((name, number))
     process = crew.ledger.process(name, number)
@@ -81,37 +86,49 @@ async def _tell(crew: Crew, action: Reload | Share) -> None:
         words = "\n".join((problem, *journal.tail(number, burial.LAST_LINES)))
         burial.blame(crew, name, process.spec.revision, words=words, grave=True)
         return
-    spec = dataclasses.replace(process.spec, files=action.spec.files, pool=action.spec.pool)
+    pool = action.spec.pool
+    crew.shared.pop(name, None)
+    if pool is not None and draining:
+        crew.shared[name] = action.why
+        leaving = (dataclasses.replace(each, draining=True) for each in draining)
+        pool = dataclasses.replace(pool, servers=(*pool.servers, *leaving))
+    spec = dataclasses.replace(process.spec, files=action.spec.files, pool=pool)
     crew.ledger.change_process(name, number, spec=spec, told=None)
     record = crew.ledger.get(name)
     if record.good is not None and record.good.revision == spec.revision:
         crew.ledger.change(name, good=spec)
 
 
-async def _told(crew: Crew, action: Reload | Share) -> str:
-    """Tell the process; what kept it from being told, in words."""
+async def _told(crew: Crew, action: Reload | Share) -> tuple[Server, ...]:
+    """Tell the process; the servers that still finish what they have."""
     process = crew.ledger.process(action.unit, action.number)
     if process is None:
-        return ""
-    try:
-        rendering.render(crew.state, action.spec)
-        if isinstance(action, Reload) or not await _shared(crew, process, action.spec):
-            await _reload(crew, process, action.spec)
-    except (MillionsError, OSError) as error:
-        return str(error)
-    return ""
+        return ()
+    rendering.render(crew.state, action.spec)
+    if isinstance(action, Share):
+        draining = await _shared(crew, process, action.spec)
+        if draining is not None:
+            return draining
+    crew.draining.pop(action.unit, None)
+    await _reload(crew, process, action.spec)
+    return ()
 
 
-async def _shared(crew: Crew, process: ProcessRecord, spec: Unit) -> bool:
-    """Change the pool while the process runs; False when that was refused and it can reload."""
+async def _shared(crew: Crew, process: ProcessRecord, spec: Unit) -> tuple[Server, ...] | None:
+    """Change the pool while the process runs; None when that was refused and it can reload.
+
+    Else the servers that leave and have not finished yet.
+    """
     before, after = process.spec.pool, spec.pool
     if before is None or after is None:
-        return False
+        return None
     known = {each.unit for each in before.servers}
     if any(each.reloads and each.unit not in known for each in after.servers):
-        return False
+        return None
+    since = crew.draining.setdefault(spec.name, {})
     try:
-        await control_of(crew.state, spec, after).share(before, _filled(crew, spec, after))
+        control = control_of(crew.state, spec, after)
+        return await control.share(before, _filled(crew, spec, after), since)
     except MillionsError as error:
         if not spec.reload:
             raise
@@ -120,8 +137,7 @@ async def _shared(crew: Crew, process: ProcessRecord, spec: Unit) -> bool:
             level="warning",
             start=process.number,
         )
-        return False
-    return True
+        return None
 
 
 async def _reload(crew: Crew, process: ProcessRecord, spec: Unit) -> None:

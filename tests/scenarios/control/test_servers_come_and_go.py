@@ -352,6 +352,40 @@ def script_server(balanced: Balanced, number: int, *, slow_s: float = 0.5) -> Un
     )
 
 
+async def test_servers_join_while_another_one_still_finishes_what_it_has(
+    balanced: Balanced,
+) -> None:
+    stack = balanced.stack
+    fast, slow, third = (
+        balanced.server(1),
+        script_server(balanced, 2, slow_s=8.0),
+        balanced.server(3),
+    )
+    await stack.up(fast, slow, balanced.balancer((fast, slow)))
+    load = Load(stack.public, clients=2, path="/slow")
+    await load.start()
+
+    async def is_draining() -> bool:
+        return await balanced.state("web.2") == "DRAIN"
+
+    stack.run(fast, slow, balanced.balancer((fast,)))
+    await eventually(is_draining, within_s=SOON_S)
+    stack.run(fast, slow, third, balanced.balancer((fast, third)))
+
+    async def joined() -> bool:
+        return (await balanced.state("web.3")).startswith("UP")
+
+    await eventually(joined, within_s=SOON_S)
+    assert await is_draining()
+    await stack.up(fast, slow, third, balanced.balancer((fast, slow, third)))
+    assert (await balanced.state("web.2")).startswith("UP")
+    stack.run(fast, third, balanced.balancer((fast, third)))
+    await stack.settled(within_s=3 * SOON_S)
+    assert await balanced.names() == balanced.on_disk() == {"web.1", "web.3"}
+    tally = await load.stop()
+    assert tally.failed == 0, tally
+
+
 async def test_what_a_supervisor_left_half_told_is_told_anew(balanced: Balanced) -> None:
     stack = balanced.stack
     fast, slow = balanced.server(1), script_server(balanced, 2, slow_s=4.0)
@@ -415,3 +449,24 @@ async def test_the_balancer_is_adopted_with_its_sockets(balanced: Balanced) -> N
     await eventually(lambda: stack.pid("balancer.1") not in (0, pid), within_s=SOON_S)
     await stack.settled()
     assert await balanced.names() == {"web.1", "web.2"}
+
+
+async def test_a_server_that_was_starting_when_its_supervisor_died_can_be_replaced(
+    balanced: Balanced,
+) -> None:
+    """Its socket was refused when the former process died, and it could not hand it over yet."""
+    stack = balanced.stack
+
+    def units(version: str) -> tuple[Unit, ...]:
+        first, second = balanced.server(1, version), balanced.server(2, version)
+        slow = dataclasses.replace(first, command=(*first.command[:-1], "3.0"))
+        return (slow, second, balanced.balancer((slow, second)))
+
+    await stack.up(*units("1"))
+    before = stack.pid("web.1")
+    os.kill(before, signal.SIGKILL)
+    await eventually(lambda: stack.pid("web.1") not in (0, before), within_s=SOON_S)
+    await stack.kill_supervisor()
+    await stack.up(*units("1"))
+    await stack.up(*units("2"))
+    assert [stack.told(f"web.{each}").release for each in (1, 2)] == ["r2"] * 2  # type: ignore[union-attr]

@@ -77,6 +77,7 @@ def _data(
         names = [each.name for each in _holding(units(opened, before, release), step.tier)]
         erasing.marked(opened.state, names)
         erasing.erase(opened.state, names, progress)
+        erasing.index(opened.state, step.tier)
     elif step.kind in (Kind.COMES, Kind.RETURNS):
         comes, unmoved = step.kind is Kind.COMES, proving.progress_of(module)
         proving.data_moved(opened.state, unmoved, progress, to_servers=comes)

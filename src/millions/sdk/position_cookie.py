@@ -36,7 +36,7 @@ WROTE_MAX = 16
 """So many answers of one process to the same user can be on their way at once: no browser asks for
 more of it."""
 
-KNOWN = re.compile(WROTE + rb"[0-9]{2}")
+OURS = re.compile(NAME + rb"(_wrote[0-9]{2})?")
 
 KEPT_S = 86_400
 """A replica that is a day behind is not in the directory any more."""
@@ -75,11 +75,12 @@ class PositionCookie:
         """Set what the user of this request has seen; None where there is no replica."""
         if not self._shards or self._signer is None:
             return None
-        came = requests.cookies(scope, NAME)
+        named = requests.cookies(scope, NAME)
+        came = {name: each for name, each in named.items() if OURS.fullmatch(name)}
         if not came:
             proven = requests.header(scope, b"authorization") is not None
             return Carried(self, self._unsure() if proven else Seen())
-        wrote = tuple(each for each in came if each.startswith(WROTE))
+        wrote = tuple(name for name in came if name != NAME)
         seen = Seen()
         try:
             for each in came.values():
@@ -101,10 +102,9 @@ class PositionCookie:
         """Answer the headers for who wrote, in the place of the cookies that `came`."""
         self._turn = (self._turn + 1) % WROTE_MAX
         name = b"%b%02d" % (WROTE, self._turn)
-        known = [each for each in came if each != name and KNOWN.fullmatch(each)]
         return [
             self._header(name, text, WROTE_KEPT_S),
-            *((b"set-cookie", each + b"=; Path=/; Max-Age=0") for each in known),
+            *((b"set-cookie", each + b"=; Path=/; Max-Age=0") for each in came if each != name),
         ]
 
     def _header(self, name: bytes, text: str, kept_s: int) -> tuple[bytes, bytes]:

@@ -95,15 +95,3 @@ def cookies(scope: dict[str, Any], start: bytes) -> dict[bytes, bytes]:
                 if equals and name.startswith(start):
                     found.setdefault(name, content)
     return found
-
-
-def cookie(scope: dict[str, Any], name: bytes) -> bytes | None:
-    """Answer the value of the first cookie called `name`, or None."""
-    start = name + b"="
-    for each, value in scope["headers"]:
-        if each == b"cookie" and start in value:
-            for pair in value.split(b";"):
-                stripped: bytes = pair.strip()
-                if stripped.startswith(start):
-                    return stripped[len(start) :]
-    return None

@@ -121,6 +121,15 @@ async def test_who_writes_again_and_again_carries_one_cookie_of_it(cookie: Posit
     assert browser.has_seen() == 99
 
 
+async def test_a_cookie_of_another_name_is_not_ours(cookie: PositionCookie) -> None:
+    arrived = cookie.arrive({"headers": [(b"cookie", NAME + b"_x=1; " + NAME + b"_wrote7=1")]})
+    seen = position.current.get()
+    assert arrived is not None
+    assert seen is not None
+    assert not seen.unsure
+    arrived.leave()
+
+
 async def test_a_forged_cookie_counts_as_none(cookie: PositionCookie) -> None:
     first = cookie.arrive(visit())
     assert first is not None
